@@ -1,0 +1,55 @@
+# `make demo` and `make test` set up everything they need, each from nothing.
+PYTHON ?= python3
+VENV := .venv
+CLIENTS := .venv-clients
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+.PHONY: setup demo run test lint types format lock bench clean clients
+setup: $(VENV)/.ready
+clients: $(CLIENTS)/.ready
+
+$(VENV)/.ready: pyproject.toml requirements/dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@
+
+# The SDKs live apart from the proxy, as applications do.
+$(CLIENTS)/.ready: requirements/clients.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install -q --require-hashes -r requirements/clients.txt
+	@touch $@
+
+demo: setup clients
+	$(BIN)/skinflint demo --python $(CLIENTS)/bin/python
+
+run: setup
+	$(BIN)/skinflint run
+
+test: setup clients
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m bench
+
+# Locks hold versions and hashes only.
+LOCK = $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header
+lock: setup
+	$(LOCK) --universal --python-version 3.12 pyproject.toml -o requirements/run.txt
+	$(LOCK) --universal --python-version 3.12 --group dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) --python-version 3.13 requirements/clients.in -o requirements/clients.txt
+
+clean:
+	rm -rf $(VENV) $(CLIENTS) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,245 @@
+"""Every setting of Skinflint, typed, with its unit, default and reason.
+
+Rules: frozen, so that an exchange can keep the snapshot it began with; unknown keys are errors; no setting is read
+from the environment here (load.py does that). Sizes are bytes, times are seconds unless the name says otherwise.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+MIB = 1024 * 1024
+
+type Sampling = Literal["deterministic", "any"]
+type Profile = Literal["production", "development"]
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """`host:port`, `[v6]:port` or `:port` (loopback) as a pair. Raises ValueError naming the form."""
+    host, separator, port = value.rpartition(":")
+    if not separator or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("must be HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080; port 0 takes a free one")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 address needs brackets, for example [::1]:8080")
+    return host or "127.0.0.1", int(port)
+
+
+class Section(BaseModel):
+    """Base of all sections."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Listener(Section):
+    """One address to listen on, and how the destination is found there.
+
+    mode: `regular` (clients use us as their HTTP proxy), `transparent` (the kernel redirected the connection),
+    `hosts` (names resolve to us; the destination is the TLS server name), or `reverse:URL` (one fixed origin).
+    """
+
+    address: str = "127.0.0.1:8080"
+    mode: str = "regular"
+
+    @field_validator("mode")
+    @classmethod
+    def _known_mode(cls, value: str) -> str:
+        if value in ("regular", "transparent", "hosts"):
+            return value
+        if value.startswith(("reverse:http://", "reverse:https://")) and len(value.split("://", 1)[1]) > 0:
+            return value
+        raise ValueError(
+            "allowed: regular, transparent, hosts, reverse:http://HOST[:PORT], reverse:https://HOST[:PORT]"
+        )
+
+    @field_validator("address")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+
+class Admin(Section):
+    """The operators' listener: /livez /readyz /metrics /v1/stats."""
+
+    address: str = "127.0.0.1:9190"
+
+    @field_validator("address")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+
+class Log(Section):
+    """Structured logs on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"  # auto: console on a terminal, else JSON
+
+
+class ProviderHosts(Section):
+    """An OpenAI-compatible or otherwise known dialect on hosts of your own."""
+
+    dialect: str = "openai"  # a name from config/providers.yaml
+    hosts: tuple[str, ...]  # exact names, or wildcards such as *.example.com; host:port for a port of its own
+    base_path: str = ""  # what stands before the dialect's own paths, for example /llm/v1
+
+
+class Upstream(Section):
+    """The side towards the providers."""
+
+    connect_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    first_byte_timeout_s: Annotated[float, Field(gt=0)] = 600.0  # reasoning models think for minutes before a byte
+    idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0  # between two pieces of a body
+    total_timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+    keepalive_s: Annotated[float, Field(gt=0)] = 60.0  # idle connections; load balancers cut at 60-75 s
+    http2: bool = True
+    streams_per_connection: Annotated[int, Field(ge=1)] = 90  # below the 100 that most servers allow
+    max_connections: Annotated[int, Field(ge=1)] = 64  # per origin; HTTP/2 connections, or HTTP/1.1 ones in use
+    max_origins: Annotated[int, Field(ge=1)] = 256  # pools kept; the longest unused is closed first
+    proxy: str | None = None  # corporate proxy: http://[user:password@]host:port
+    no_proxy: str | None = None  # comma-separated hosts that are reached without it
+    extra_ca: tuple[Path, ...] = ()  # PEM files, trusted besides the system's roots
+    retries: Annotated[int, Field(ge=0, le=5)] = 2  # after a failure before the first byte
+    retry_budget: Annotated[float, Field(ge=0, le=1)] = 0.2  # retries at most this share of recent calls
+    compress_requests: dict[str, Literal["zstd", "gzip"]] = {}  # origin host -> coding it is known to accept
+    compress_min_saving: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class Limits(Section):
+    """What one client may make us hold."""
+
+    max_head_bytes: Annotated[int, Field(ge=1024)] = 65_536
+    max_request_bytes: Annotated[int, Field(ge=1024)] = (
+        8 * MIB
+    )  # a million tokens is roughly 4 MB; past this, relay only
+    max_answer_bytes: Annotated[int, Field(ge=1024)] = 16 * MIB  # kept for the cache or for a late follower
+    max_concurrent_streams: Annotated[int, Field(ge=1)] = 256  # HTTP/2 streams of one client
+    max_connections: Annotated[int, Field(ge=1)] = 10_000
+    client_idle_s: Annotated[float, Field(gt=0)] = 600.0  # keep-alive between requests
+    client_head_s: Annotated[float, Field(gt=0)] = 30.0  # TLS handshake, and from a head's first byte to its last
+    label_values: Annotated[int, Field(ge=10)] = 200  # distinct values of one metrics label; more become `other`
+
+
+class OperationPolicy(Section):
+    """How the answers to one operation are kept. None: what `cache` says."""
+
+    cache: bool | None = None
+    ttl_s: Annotated[float, Field(gt=0)] | None = None
+    sampling: Sampling | None = None
+    collapse: bool | None = None
+    tools: bool | None = None  # may calls that offer tools be answered again?
+
+
+class Memory(Section):
+    """The tier in this process."""
+
+    max_bytes: Annotated[int, Field(ge=0)] = 128 * MIB  # everything an entry holds is counted
+
+
+class Cache(Section):
+    """Which calls are answered again."""
+
+    enabled: bool = True
+    sampling: Sampling = "deterministic"  # `any` also answers calls whose sampling would vary
+    ttl_s: Annotated[float, Field(gt=0)] = 3600.0
+    memory: Memory = Memory()
+    operations: dict[str, OperationPolicy] = {
+        "models": OperationPolicy(ttl_s=300.0),
+        "embeddings": OperationPolicy(ttl_s=86_400.0),
+        "moderations": OperationPolicy(ttl_s=86_400.0),
+    }
+    share: dict[str, tuple[str, ...]] = {}  # group name -> credential digests (12 digits) that share answers
+    tools: bool = True
+    response_headers: bool = True  # Age, Cache-Status, x-skinflint-*
+
+
+class Collapse(Section):
+    """Joining identical calls in flight. Obeys `cache.sampling`."""
+
+    enabled: bool = True
+    max_followers: Annotated[int, Field(ge=1)] = 10_000
+    max_lag_bytes: Annotated[int, Field(ge=1024)] = 4 * MIB  # a reader further behind than this is cut off
+
+
+class Route(Section):
+    """Settings for the calls that match. The first route that matches wins; absent criteria match all."""
+
+    provider: str | None = None
+    operation: str | None = None
+    model: str | None = None  # a wildcard pattern such as gpt-4*
+    host: str | None = None
+    label: dict[str, str] = {}
+    policy: OperationPolicy = OperationPolicy()
+
+
+class Compression(Section):
+    """Codings towards clients and origins."""
+
+    ask_upstream: bool = True  # ask for what saves most, and undo it for clients that cannot
+
+
+class Cost(Section):
+    """Metering."""
+
+    prices: Path | None = None  # overrides, besides config/prices.yaml
+    ask_usage: bool = True  # add include_usage to streams that would not report, and hide the added event
+
+
+class Ledger(Section):
+    """The record of every call."""
+
+    enabled: bool = True
+    url: str | None = None  # SQLAlchemy URL; default: sqlite in the data directory
+    batch_rows: Annotated[int, Field(ge=1)] = 500
+    flush_s: Annotated[float, Field(gt=0)] = 1.0
+    queue_rows: Annotated[int, Field(ge=100)] = 100_000  # about 100 MB; beyond it rows are counted as lost, and said
+    keep_days: Annotated[int, Field(ge=1)] = 90
+
+
+class Attribution(Section):
+    """Where the labels of a call come from. None of it needs the application's help."""
+
+    labels: dict[str, str] = {}  # fixed: {app: billing, team: search}
+    headers: dict[str, str] = {"x-skinflint-label-app": "app"}  # request field -> label; stripped before upstream
+
+
+class Passthrough(Section):
+    """What is tunnelled although it is a provider."""
+
+    hosts: tuple[str, ...] = ()
+    learn_pins: bool = True  # clients whose TLS rejects our certificate
+    learn_ttl_s: Annotated[float, Field(gt=0)] = 3600.0
+
+
+class Drain(Section):
+    """Stopping."""
+
+    timeout_s: Annotated[float, Field(ge=0)] = 25.0  # Kubernetes kills after 30
+
+
+class Settings(Section):
+    """The whole snapshot."""
+
+    profile: Profile = "production"
+    data_dir: Path = Path("~/.local/share/skinflint")
+    listeners: tuple[Listener, ...] = (Listener(),)
+    admin: Admin = Admin()
+    log: Log = Log()
+    providers: dict[str, ProviderHosts] = {}
+    disabled_providers: tuple[str, ...] = ()
+    upstream: Upstream = Upstream()
+    limits: Limits = Limits()
+    cache: Cache = Cache()
+    collapse: Collapse = Collapse()
+    compression: Compression = Compression()
+    routes: tuple[Route, ...] = ()
+    cost: Cost = Cost()
+    ledger: Ledger = Ledger()
+    attribution: Attribution = Attribution()
+    passthrough: Passthrough = Passthrough()
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    drain: Drain = Drain()

@@ -1,0 +1,184 @@
+"""An exchange: one request, its way through the stages, and what is learned about it.
+
+Rules: one object per call, made by the edge, handed from stage to stage, settled once. It keeps the settings snapshot
+it began with. Bodies are bytes when they are complete, and a `Body` when they arrive piece by piece.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.exchange.headers import HeaderList
+from proxy.exchange.provider import UNKNOWN, CallFacts, Json, Operation, Provider
+from proxy.exchange.record import Outcome
+from proxy.exchange.usage import Usage
+
+if TYPE_CHECKING:
+    from config.schema import Settings
+
+
+class Body(Protocol):
+    """A body that arrives piece by piece."""
+
+    async def read(self) -> bytes | None:
+        """The next piece, never empty; None at the proper end. Raises UpstreamError when it was cut off."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give the rest up. Safe to call at any time, more than once."""
+        ...
+
+
+class Ending(Enum):
+    """How a body ended."""
+
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"  # upstream broke off
+    ABANDONED = "abandoned"  # nobody wanted the rest
+
+
+class Tap(Protocol):
+    """Watches a response's body. Synchronous and bounded; dropped when it raises."""
+
+    def feed(self, chunk: bytes) -> None:
+        """A piece that has just been sent on."""
+        ...
+
+    def end(self, ending: Ending) -> None:
+        """No more comes. Called exactly once."""
+        ...
+
+
+@dataclass(slots=True)
+class Request:
+    """A request as the client sent it. `headers` lacks hop-by-hop fields; `target` is in origin-form."""
+
+    method: str
+    scheme: str  # "https" or "http": how the origin is to be spoken to
+    host: str  # without port, lower case
+    port: int
+    target: str  # path and query
+    headers: HeaderList
+    body: bytes | Body
+    http_version: str = "1.1"
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """The query without its question mark."""
+        return self.target.partition("?")[2]
+
+    @property
+    def authority(self) -> str:
+        """Host and, unless it is the scheme's default, port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.port == (443 if self.scheme == "https" else 80):
+            return host
+        return f"{host}:{self.port}"
+
+
+@dataclass(slots=True)
+class Response:
+    """A response. `headers` lacks hop-by-hop and framing fields: the wire codec frames the body anew.
+
+    `content_length` is what the origin declared for a streamed body (or for HEAD), so that it can be declared again.
+    `taps` are shown each piece by whoever pumps the body, after it was sent.
+    """
+
+    status: int
+    headers: HeaderList
+    body: bytes | Body
+    content_length: int | None = None
+    taps: list[Tap] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class UpstreamCall:
+    """One call that was really made upstream. Shared by every exchange that it answers.
+
+    Its usage is final once `ended`; who needs it then registers with `when_ended`.
+    """
+
+    started_at: float  # monotonic seconds
+    status: int = 0
+    first_byte_at: float | None = None
+    ended_at: float | None = None
+    complete: bool = False  # a success status and the provider's own end marker
+    usage: Usage | None = None
+    attempts: int = 0
+    bytes_received: int = 0
+    ended: bool = False
+    _waiting: list[Callable[[], None]] = field(default_factory=list)
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call back when the call has ended; at once if it has."""
+        if self.ended:
+            callback()
+        else:
+            self._waiting.append(callback)
+
+    def end(self, now: float) -> None:
+        """The last byte came, or never will. Further calls do nothing."""
+        if self.ended:
+            return
+        self.ended, self.ended_at = True, now
+        waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            callback()
+
+
+type Watcher = Callable[[Response], Tap | None]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One call on its way. Stages fill it in path order; see ARCHITECTURE.md for who writes what."""
+
+    id: str
+    request: Request
+    settings: "Settings"
+    client: str  # the caller's address, without port
+    received_at: float  # monotonic seconds: the request's last byte (or its head, if the body is streamed)
+    wall_time: float  # seconds since the epoch
+
+    # identify
+    provider: Provider | None = None
+    operation: Operation = UNKNOWN
+    facts: CallFacts = field(default_factory=CallFacts)
+    json: Json | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+    # fingerprint
+    credential: str = ""  # keyed digest, hexadecimal; empty without a credential
+    fingerprint: bytes | None = None  # None: this call has no twin
+    answers_again: bool = False  # policy lets it be cached and collapsed
+    would_answer_again: bool = False  # only `cache.sampling: deterministic` forbids it
+
+    # cache, collapse, upstream
+    outcome: Outcome = Outcome.BYPASS
+    cache_status: str = ""  # RFC 9211 parameters
+    stored_usage: Usage | None = None  # of the cached answer that was replayed
+    seen_before: bool = False  # `would_answer_again`, and an identical call was answered within the ttl
+    call: UpstreamCall | None = None
+    watchers: list[Watcher] = field(default_factory=list)  # asked for taps when an upstream response arrives
+
+    # the way back
+    status: int = 0
+    error: str = ""
+    first_byte_at: float | None = None
+    response_bytes: int = 0
+    on_finished: list[Callable[["Exchange"], None]] = field(default_factory=list)
+    finished_at: float | None = None
+
+    def finish(self, now: float) -> None:
+        """The client has its answer, or is gone. Runs `on_finished` once."""
+        if self.finished_at is not None:
+            return
+        self.finished_at = now
+        for callback in self.on_finished:
+            callback(self)

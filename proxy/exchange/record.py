@@ -1,0 +1,57 @@
+"""One call, as the ledger keeps it. Plain values only: it is handed to another thread and written as one row.
+
+Money is whole micro-dollars (10^-6 USD) times 1000, i.e. nano-dollars, as integers: an embedding call can cost less
+than a micro-dollar, and sums of integers are exact.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+NANO_PER_USD: Final = 1_000_000_000
+
+
+class Outcome(StrEnum):
+    """How a call was answered; the ledger's and the metrics' word for it."""
+
+    HIT = "hit"  # from the cache; nothing was paid
+    MISS = "miss"  # paid upstream, and could have been cached
+    COLLAPSED = "collapsed"  # joined an identical call in flight; nothing was paid
+    BYPASS = "bypass"  # paid upstream; not eligible for the cache
+    REFUSED = "refused"  # answered here by policy
+    ERROR = "error"  # no complete answer could be given
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """What the ledger knows of one call. No prompt, answer, credential or full URL is ever in it."""
+
+    id: str  # 26 characters, sortable by time
+    started_at: float  # seconds since the epoch
+    client: str  # address of the caller, without port
+    provider: str
+    operation: str
+    model: str
+    status: int  # as sent to the client; 0 when none was sent
+    outcome: Outcome
+    streamed: bool
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_tokens: int = 0
+    estimated: bool = False  # usage was counted from a cut-off stream
+    cost_nanousd: int | None = 0  # paid for this call; None: unpriced (never 0 for an unknown price)
+    saved_nanousd: int | None = 0  # not paid because of a hit or collapse; None: unpriced
+    potential_nanousd: int | None = 0  # paid, and `cache.sampling: any` would have saved it
+    first_byte_ms: float | None = None  # from the request's last byte to the response's first
+    total_ms: float = 0.0
+    overhead_ms: float = 0.0  # of total_ms, what was spent here and not upstream
+    request_bytes: int = 0
+    response_bytes: int = 0
+    service_tier: str = ""
+    price_version: str = ""
+    error: str = ""  # a constant word: connection_timeout, client_disconnected, ...
+    credential: str = ""  # keyed digest, 12 hexadecimal digits
+    labels: dict[str, str] = field(default_factory=dict)
