@@ -1,0 +1,53 @@
+"""The stages of the way, one a file, and their order. This list is the data path: read it top to bottom.
+
+Third parties add stages through the entry point group `skinflint.addons`: each names a callable without arguments that
+returns a Stage; they stand after `identify`, in the order of their names.
+"""
+
+from dataclasses import dataclass
+
+from addons.ask_usage import AskUsage
+from addons.cache import CacheStage
+from addons.collapse import Collapse
+from addons.compress import Compress, CompressRequest
+from addons.fingerprint import Fingerprint
+from addons.identify import Identify
+from addons.meter import Meter, Pricing, Settled
+from addons.observe import Observe
+from addons.retry import Retry
+from config.schema import Settings
+from proxy.exchange.chain import Stage
+from proxy.providers.registry import Registry
+from proxy.stores.base import Store
+from proxy.tasks import TaskSet
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the stages are made of."""
+
+    registry: Registry
+    pricing: Pricing
+    settled: Settled
+    store: Store
+    tasks: TaskSet
+    fingerprint_key: bytes
+    extra: tuple[Stage, ...] = ()
+
+
+def chain(settings: Settings, parts: Parts) -> list[Stage]:
+    """The stages in path order, outermost first."""
+    return [
+        Meter(parts.pricing, parts.settled, response_headers=settings.cache.response_headers),
+        Identify(parts.registry, settings),
+        *parts.extra,
+        Compress(ask_upstream=settings.compression.ask_upstream),
+        Fingerprint(parts.fingerprint_key, settings.cache),
+        CacheStage(parts.store, settings, parts.tasks, parts.pricing.cost),
+        Collapse(settings, parts.tasks),
+        # One upstream call may now serve many exchanges.
+        Observe(),
+        AskUsage(enabled=settings.cost.ask_usage),
+        Retry(settings),
+        CompressRequest(settings),
+    ]

@@ -30,7 +30,7 @@ def split_address(value: str) -> tuple[str, int]:
 class Section(BaseModel):
     """Base of all sections."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class Listener(Section):
@@ -98,10 +98,11 @@ class Upstream(Section):
     keepalive_s: Annotated[float, Field(gt=0)] = 60.0  # idle connections; load balancers cut at 60-75 s
     http2: bool = True
     streams_per_connection: Annotated[int, Field(ge=1)] = 90  # below the 100 that most servers allow
-    max_connections: Annotated[int, Field(ge=1)] = 64  # per origin; HTTP/2 connections, or HTTP/1.1 ones in use
+    max_connections: Annotated[int, Field(ge=1)] = 1024  # per origin; an HTTP/1.1 origin needs one for each stream
     max_origins: Annotated[int, Field(ge=1)] = 256  # pools kept; the longest unused is closed first
     proxy: str | None = None  # corporate proxy: http://[user:password@]host:port
     no_proxy: str | None = None  # comma-separated hosts that are reached without it
+    resolve: dict[str, str] = {}  # origin host -> ip:port to reach it at; TLS still verifies the name
     extra_ca: tuple[Path, ...] = ()  # PEM files, trusted besides the system's roots
     retries: Annotated[int, Field(ge=0, le=5)] = 2  # after a failure before the first byte
     retry_budget: Annotated[float, Field(ge=0, le=1)] = 0.2  # retries at most this share of recent calls

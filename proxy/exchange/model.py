@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.exchange.headers import HeaderList
-from proxy.exchange.provider import UNKNOWN, CallFacts, Json, Operation, Provider
+from proxy.exchange.provider import UNKNOWN, CallFacts, Json, Operation, Provider, UsageReader
 from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
 
@@ -109,6 +109,7 @@ class UpstreamCall:
     first_byte_at: float | None = None
     ended_at: float | None = None
     complete: bool = False  # a success status and the provider's own end marker
+    reader: UsageReader | None = None
     usage: Usage | None = None
     attempts: int = 0
     bytes_received: int = 0
@@ -152,17 +153,21 @@ class Exchange:
     facts: CallFacts = field(default_factory=CallFacts)
     json: Json | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    answers_again: bool = False  # policy lets it be cached and collapsed
+    would_answer_again: bool = False  # only `cache.sampling: deterministic` forbids it
+    collapses: bool = False
+    ttl_s: float = 0.0
 
     # fingerprint
     credential: str = ""  # keyed digest, hexadecimal; empty without a credential
     fingerprint: bytes | None = None  # None: this call has no twin
-    answers_again: bool = False  # policy lets it be cached and collapsed
-    would_answer_again: bool = False  # only `cache.sampling: deterministic` forbids it
 
     # cache, collapse, upstream
     outcome: Outcome = Outcome.BYPASS
     cache_status: str = ""  # RFC 9211 parameters
-    stored_usage: Usage | None = None  # of the cached answer that was replayed
+    age_s: int | None = None  # of the cached answer that was replayed
+    stored_usage: Usage | None = None  # its tokens
+    stored_cost_nanousd: int | None = None  # what it had cost
     seen_before: bool = False  # `would_answer_again`, and an identical call was answered within the ttl
     call: UpstreamCall | None = None
     watchers: list[Watcher] = field(default_factory=list)  # asked for taps when an upstream response arrives

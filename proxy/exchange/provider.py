@@ -48,6 +48,7 @@ class CallFacts:
     asks_usage: bool = True  # a stream will report usage by itself; False: `ask_usage` would make it
     has_tools: bool = False
     messages: int = 0  # turns of the conversation, when it is one
+    stateful: bool = False  # reads or creates state at the provider beyond its answer: never answered again or repeated
 
 
 class UsageReader(Protocol):
@@ -85,6 +86,11 @@ class Provider(Protocol):
     @property
     def name(self) -> str:
         """Stable: stands in metrics, the ledger and settings (`openai`, `azure`, `anthropic`, `gemini`, ...)."""
+        ...
+
+    @property
+    def price_id(self) -> str:
+        """Under which name its prices are found."""
         ...
 
     def operation(self, method: str, path: str) -> Operation:

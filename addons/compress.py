@@ -1,0 +1,132 @@
+"""compress: asks the origin for what saves most, and gives each client what it can read.
+
+A client's Accept-Encoding never reaches the origin as it is: for answers that come in one piece, the best coding that
+the client takes is asked for, or all of ours when it takes none (the answer is then decoded here). Event streams are
+asked for in the client's own codings, and never decoded unless they must be: no compressor ever holds an event back.
+Request bodies are compressed for origins that the settings say accept it, when that saves enough.
+"""
+
+from dataclasses import replace
+
+from config.schema import Settings
+from proxy.exchange.chain import Handler
+from proxy.exchange.errors import UpstreamError
+from proxy.exchange.headers import HeaderList, first, joined, without
+from proxy.exchange.forward import show, show_end
+from proxy.exchange.model import Body, Ending, Exchange, Response, Tap
+from proxy.wire.coding import CodingError, Decoder, acceptable, decoder, encode, negotiate
+
+OURS = ("zstd", "br", "gzip")
+_MIN_REQUEST_BYTES = 1024
+
+
+class Compress:
+    """Towards the client, and what the origin is asked for."""
+
+    name = "compress"
+
+    def __init__(self, *, ask_upstream: bool) -> None:
+        self._ask_upstream = ask_upstream
+
+    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+        request = exchange.request
+        said = first(request.headers, b"accept-encoding")
+        wanted = joined(request.headers, b"accept-encoding") if said is not None else None
+        if self._ask_upstream and exchange.operation.answers and not exchange.facts.stream:
+            asked = asked_of_origin(wanted)
+            if asked != wanted:
+                headers = without(request.headers, (b"accept-encoding",))
+                exchange.request = replace(request, headers=[*headers, (b"accept-encoding", asked)])
+        response = await call_next(exchange)
+        coding = joined(response.headers, b"content-encoding").decode("latin-1").lower()
+        if not coding or request.method == "HEAD" or acceptable(wanted, coding):
+            return response
+        return decoded(response, coding)
+
+
+def asked_of_origin(wanted: bytes | None) -> bytes:
+    """The Accept-Encoding for the origin, given the client's."""
+    taken = [coding for coding in OURS if wanted is not None and acceptable(wanted, coding)]
+    if taken:
+        best = negotiate(wanted, taken)
+        ordered = sorted(taken, key=lambda coding: coding != best)
+        return ", ".join(ordered).encode()
+    return ", ".join(OURS).encode()
+
+
+def decoded(response: Response, coding: str) -> Response:
+    """The response without its content coding; as it is when the coding is not one of ours."""
+    reader = decoder(coding)
+    if reader is None:
+        return response
+    headers = without(response.headers, (b"content-encoding",))
+    body: bytes | Body
+    if isinstance(response.body, bytes):
+        try:
+            body = reader.decode(response.body) + reader.flush()
+        except CodingError as failure:
+            raise UpstreamError("http_response_content_coding", "the origin's answer cannot be decoded") from failure
+    else:
+        body = Decoded(response.body, reader, response.taps)
+    return Response(response.status, headers, body)
+
+
+class Decoded(Body):
+    """A body decoded piece by piece. Its taps still see what the origin sent."""
+
+    def __init__(self, body: Body, reader: Decoder, taps: list[Tap]) -> None:
+        self._body = body
+        self._reader = reader
+        self._taps = taps
+        self._flushed = False
+
+    async def read(self) -> bytes | None:
+        try:
+            while (chunk := await self._body.read()) is not None:
+                plain = self._reader.decode(chunk)
+                show(self._taps, chunk)
+                if plain:
+                    return plain
+            show_end(self._taps, Ending.COMPLETE)
+            if not self._flushed:
+                self._flushed = True
+                return self._reader.flush() or None
+        except CodingError as failure:
+            show_end(self._taps, Ending.TRUNCATED)
+            raise UpstreamError("http_response_content_coding", "the origin's answer cannot be decoded") from failure
+        except UpstreamError:
+            show_end(self._taps, Ending.TRUNCATED)
+            raise
+        return None
+
+    async def aclose(self) -> None:
+        show_end(self._taps, Ending.ABANDONED)
+        await self._body.aclose()
+
+
+class CompressRequest:
+    """Towards the origin: request bodies. Stands next to the pool."""
+
+    name = "compress_request"
+
+    def __init__(self, settings: Settings) -> None:
+        self._origins = settings.upstream.compress_requests
+        self._min_saving = settings.upstream.compress_min_saving
+
+    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+        request = exchange.request
+        coding = self._origins.get(request.host)
+        body = request.body
+        if coding is None or not isinstance(body, bytes) or len(body) < _MIN_REQUEST_BYTES:
+            return await call_next(exchange)
+        if first(request.headers, b"content-encoding"):
+            return await call_next(exchange)
+        packed = encode(coding, body)
+        if len(packed) > len(body) * (1.0 - self._min_saving):
+            return await call_next(exchange)
+        headers: HeaderList = [*request.headers, (b"content-encoding", coding.encode())]
+        exchange.request = replace(request, headers=headers, body=packed)
+        try:
+            return await call_next(exchange)
+        finally:
+            exchange.request = request

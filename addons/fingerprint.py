@@ -1,0 +1,56 @@
+"""fingerprint: who asks (a digest), and what is asked (a digest), so that two equal calls can be known as equal.
+
+Both are keyed with a random key of this installation: neither can be turned back, or compared with another's. The
+scope (provider, origin, credential or its sharing group) is part of the fingerprint, so answers never cross
+credentials by default.
+"""
+
+import hashlib
+from urllib.parse import parse_qsl
+
+from config.schema import Cache
+from proxy.exchange.canonical import canonical_body, canonical_headers, canonical_query, length_prefixed
+from proxy.exchange.chain import Handler
+from proxy.exchange.headers import first
+from proxy.exchange.model import Exchange, Response
+
+
+class Fingerprint:
+    """The stage. `key`: 32 random bytes, kept in the data directory."""
+
+    name = "fingerprint"
+
+    def __init__(self, key: bytes, cache: Cache) -> None:
+        self._key = key
+        self._groups = {digest: group for group, members in cache.share.items() for digest in members}
+
+    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+        provider, request = exchange.provider, exchange.request
+        if provider is not None:
+            query = dict(parse_qsl(request.query)) if request.query else {}
+            exchange.credential = self._digest_credential(provider.credential(request.headers, query))
+            if exchange.operation.answers and isinstance(request.body, bytes):
+                exchange.fingerprint = self._fingerprint(exchange, provider.name, request.body)
+        return await call_next(exchange)
+
+    def _digest_credential(self, credential: bytes) -> str:
+        if not credential:
+            return ""
+        return hashlib.blake2b(credential, key=self._key, person=b"credential", digest_size=16).hexdigest()
+
+    def _fingerprint(self, exchange: Exchange, provider: str, body: bytes) -> bytes:
+        request = exchange.request
+        credential = exchange.credential
+        group = self._groups.get(credential[:12])
+        scope = f"group:{group}" if group is not None else f"credential:{credential}"
+        parts = [
+            scope.encode(),
+            provider.encode(),
+            request.authority.encode(),
+            request.method.encode(),
+            request.path.encode("latin-1", "replace"),
+            canonical_query(request.query).encode("latin-1", "replace"),
+            canonical_body(body, first(request.headers, b"content-type") or b""),
+            *canonical_headers(request.headers),
+        ]
+        return hashlib.blake2b(length_prefixed(parts), key=self._key, person=b"fingerprint", digest_size=32).digest()

@@ -1,0 +1,100 @@
+"""identify: which provider, operation and model a call is for, what policy applies to it, and whose it is.
+
+Unknown hosts, paths and bodies that are not what they say are left as they are: the call goes through untouched and is
+counted as unknown.
+"""
+
+import re
+from fnmatch import fnmatchcase
+
+import orjson
+
+from config.schema import OperationPolicy, Route, Settings
+from proxy.exchange.chain import Handler
+from proxy.exchange.headers import HeaderList, without
+from proxy.exchange.model import Exchange, Response
+from proxy.exchange.provider import UNKNOWN, Json
+from proxy.providers.registry import Registry
+
+_AMBIGUOUS = re.compile(r"/\.{1,2}(/|$)|//|%2e|%2f", re.IGNORECASE)
+
+
+class Identify:
+    """The stage."""
+
+    name = "identify"
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self._registry = registry
+        self._settings = settings
+        self._fixed = dict(settings.attribution.labels)
+        self._fields = {field.lower().encode(): label for field, label in settings.attribution.headers.items()}
+
+    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+        self._attribute(exchange)
+        request = exchange.request
+        provider = exchange.provider = self._registry.match(request.host, request.port)
+        if provider is not None:
+            # A path that the origin may read in another way than we do is nobody's twin. Bedrock names models by
+            # encoded ARNs, in which %2F is an ordinary part of the name.
+            path = request.path
+            ambiguous = _AMBIGUOUS.search(path) is not None and provider.name != "bedrock"
+            operation = exchange.operation = UNKNOWN if ambiguous else provider.operation(request.method, path)
+            if operation.json_request and isinstance(request.body, bytes):
+                exchange.json = _parse(request.body)
+            exchange.facts = provider.describe(operation, path, request.query, exchange.json)
+            _apply_policy(exchange, self._settings)
+        return await call_next(exchange)
+
+    def _attribute(self, exchange: Exchange) -> None:
+        exchange.labels = dict(self._fixed)
+        headers: HeaderList = exchange.request.headers
+        found = [pair for pair in headers if pair[0] in self._fields]
+        for field, value in found:
+            exchange.labels[self._fields[field]] = value.decode("latin-1")[:128]
+        if found:
+            exchange.request.headers = without(headers, self._fields)
+
+
+def _parse(body: bytes) -> Json | None:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _apply_policy(exchange: Exchange, settings: Settings) -> None:
+    """Decide whether this call may be answered again. Pure."""
+    operation, facts = exchange.operation, exchange.facts
+    route = next((r.policy for r in settings.routes if _matches(r, exchange)), OperationPolicy())
+    named = settings.cache.operations.get(operation.name, OperationPolicy())
+    allowed = _choose(route.cache, named.cache, True)
+    with_tools = _choose(route.tools, named.tools, settings.cache.tools)
+    if not operation.answers or facts.stateful or not allowed or (facts.has_tools and not with_tools):
+        return
+    if operation.json_request and exchange.request.method == "POST" and exchange.json is None:
+        return
+    exchange.ttl_s = _choose(route.ttl_s, named.ttl_s, settings.cache.ttl_s)
+    sampling = _choose(route.sampling, named.sampling, settings.cache.sampling)
+    if operation.sampled and not facts.deterministic and sampling == "deterministic":
+        exchange.would_answer_again = True
+        return
+    exchange.answers_again = True
+    exchange.collapses = _choose(route.collapse, named.collapse, settings.collapse.enabled)
+
+
+def _choose[T](*values: T | None) -> T:
+    chosen = next((value for value in values if value is not None), None)
+    assert chosen is not None
+    return chosen
+
+
+def _matches(route: Route, exchange: Exchange) -> bool:
+    return (
+        (route.provider is None or (exchange.provider is not None and route.provider == exchange.provider.name))
+        and (route.operation is None or route.operation == exchange.operation.name)
+        and (route.model is None or fnmatchcase(exchange.facts.model, route.model))
+        and (route.host is None or fnmatchcase(exchange.request.host, route.host))
+        and all(exchange.labels.get(name) == value for name, value in route.label.items())
+    )

@@ -1,0 +1,139 @@
+"""meter: what every call cost, what it saved and how long it took; one ledger row, one set of metrics, one log line.
+
+Stands at the top, so that nothing escapes it. A call is settled when both its client and its upstream call have ended:
+the price of a flight is known only when its last byte has come, whoever has left by then.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from proxy.exchange.chain import Handler
+from proxy.exchange.model import Exchange, Response
+from proxy.exchange.record import NANO_PER_USD, CallRecord, Outcome
+from proxy.exchange.usage import Usage
+
+
+class Pricing(Protocol):
+    """How usage becomes money."""
+
+    def cost(self, exchange: Exchange, usage: Usage | None) -> int | None:
+        """Nano-dollars; None when the price is unknown."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Which prices these are."""
+        ...
+
+
+type Settled = Callable[[CallRecord], None]
+
+
+class Meter:
+    """The stage."""
+
+    name = "meter"
+
+    def __init__(self, pricing: Pricing, settled: Settled, *, response_headers: bool) -> None:
+        self._pricing = pricing
+        self._settled = settled
+        self._response_headers = response_headers
+
+    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+        exchange.on_finished.append(self._finished)
+        response = await call_next(exchange)
+        if self._response_headers:
+            response.headers += self._said(exchange)
+        return response
+
+    def _said(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        """What the client is told: RFC 9211's Cache-Status, Age, and the cost where it is known by now."""
+        outcome = exchange.outcome
+        status = exchange.cache_status or "fwd=bypass"
+        said = [(b"cache-status", b"skinflint; " + status.encode()), (b"x-skinflint-cache", outcome.value.encode())]
+        if exchange.age_s is not None:
+            said.append((b"age", b"%d" % exchange.age_s))
+        cost: int | None = 0
+        if outcome not in (Outcome.HIT, Outcome.COLLAPSED):
+            if exchange.call is None or not exchange.call.ended:
+                return said
+            cost = self._pricing.cost(exchange, exchange.call.usage)
+        said.append((b"x-skinflint-cost-usd", b"unpriced" if cost is None else _usd(cost)))
+        return said
+
+    def _finished(self, exchange: Exchange) -> None:
+        if exchange.call is None:
+            self._settle(exchange)
+        else:
+            exchange.call.when_ended(lambda: self._settle(exchange))
+
+    def _settle(self, exchange: Exchange) -> None:
+        call = exchange.call
+        outcome = Outcome.ERROR if exchange.error and exchange.outcome is not Outcome.REFUSED else exchange.outcome
+        usage = exchange.stored_usage if exchange.outcome is Outcome.HIT else (call.usage if call else None)
+        paid: int | None = 0
+        saved: int | None = 0
+        if exchange.outcome is Outcome.HIT:
+            saved = exchange.stored_cost_nanousd
+        elif exchange.outcome is Outcome.COLLAPSED:
+            saved = self._pricing.cost(exchange, usage) if outcome is not Outcome.ERROR else 0
+        elif call is not None:
+            paid = self._pricing.cost(exchange, usage)
+        self._settled(self._record(exchange, outcome, usage or Usage(), paid, saved))
+
+    def _record(
+        self, exchange: Exchange, outcome: Outcome, usage: Usage, paid: int | None, saved: int | None
+    ) -> CallRecord:
+        request, received = exchange.request, exchange.received_at
+        finished = exchange.finished_at if exchange.finished_at is not None else received
+        first = exchange.first_byte_at
+        return CallRecord(
+            id=exchange.id,
+            started_at=exchange.wall_time,
+            client=exchange.client,
+            provider=exchange.provider.name if exchange.provider is not None else "unknown",
+            operation=exchange.operation.name,
+            model=usage.model or exchange.facts.model,
+            status=exchange.status,
+            outcome=outcome,
+            streamed=exchange.facts.stream,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            audio_tokens=usage.input_audio_tokens + usage.output_audio_tokens,
+            estimated=usage.estimated,
+            cost_nanousd=paid,
+            saved_nanousd=saved,
+            potential_nanousd=paid if exchange.seen_before else 0,
+            first_byte_ms=None if first is None else (first - received) * 1000,
+            total_ms=(finished - received) * 1000,
+            overhead_ms=_overhead_s(exchange) * 1000,
+            request_bytes=len(request.body) if isinstance(request.body, bytes) else 0,
+            response_bytes=exchange.response_bytes,
+            service_tier=usage.service_tier,
+            price_version=self._pricing.version,
+            error=exchange.error,
+            credential=exchange.credential[:12],
+            labels=exchange.labels,
+        )
+
+
+def _overhead_s(exchange: Exchange) -> float:
+    """Time before the upstream call began, and between its first byte and the client's; all of it for a hit."""
+    first = exchange.first_byte_at if exchange.first_byte_at is not None else exchange.finished_at
+    if first is None:
+        return 0.0
+    call = exchange.call
+    if call is None or call.first_byte_at is None:
+        return max(0.0, first - exchange.received_at) if exchange.outcome is Outcome.HIT else 0.0
+    before = call.started_at - exchange.received_at
+    after = first - call.first_byte_at
+    return max(0.0, before) + max(0.0, after)
+
+
+def _usd(nanousd: int) -> bytes:
+    """Plain decimal dollars without trailing zeros: 0.0000125, 0."""
+    whole, rest = divmod(nanousd, NANO_PER_USD)
+    return (b"%d.%09d" % (whole, rest)).rstrip(b"0").rstrip(b".") if rest else b"%d" % whole

@@ -1,0 +1,100 @@
+"""observe: stands where the upstream call begins, and watches it: when it began, its usage, whether it was complete.
+
+Everything above may be many exchanges sharing one call; everything below is one call. Taps of the stages above are
+opened here, once the head has arrived.
+"""
+
+import time
+from dataclasses import replace
+
+from proxy.exchange.chain import Handler
+from proxy.exchange.forward import show, show_end
+from proxy.exchange.headers import text
+from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall
+from proxy.exchange.provider import UsageReader
+from proxy.exchange.usage import Usage
+from proxy.wire.coding import CodingError, Decoder, decoder
+
+
+class Observe:
+    """The stage."""
+
+    name = "observe"
+
+    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+        call = exchange.call = UpstreamCall(started_at=time.monotonic())
+        try:
+            response = await call_next(exchange)
+        except BaseException:
+            call.end(time.monotonic())
+            raise
+        call.status = response.status
+        call.first_byte_at = time.monotonic()
+        taps: list[Tap] = [self._call_tap(exchange, call, response)]
+        taps += [tap for watch in exchange.watchers if (tap := watch(response)) is not None]
+        if isinstance(response.body, bytes):
+            if response.body:
+                show(taps, response.body)
+            show_end(taps, Ending.COMPLETE)
+        else:
+            response.taps = taps
+        return response
+
+    def _call_tap(self, exchange: Exchange, call: UpstreamCall, response: Response) -> Tap:
+        provider = exchange.provider
+        reader = None
+        coding = None
+        if provider is not None:
+            content_type = text(response.headers, b"content-type")
+            reader = provider.usage_reader(exchange.operation, exchange.facts, content_type)
+            coding = decoder(text(response.headers, b"content-encoding") or "identity")
+        call.reader = reader
+        size = len(exchange.request.body) if isinstance(exchange.request.body, bytes) else 0
+        return CallTap(call, reader, coding, request_bytes=size)
+
+
+class CallTap:
+    """Reads usage and completeness off the bytes of one answer, and ends its call."""
+
+    def __init__(
+        self, call: UpstreamCall, reader: UsageReader | None, coding: Decoder | None, *, request_bytes: int
+    ) -> None:
+        self._call = call
+        self._reader = reader if coding is not None else None
+        self._coding = coding
+        self._request_bytes = request_bytes
+        self._events = 0
+
+    def feed(self, chunk: bytes) -> None:
+        self._call.bytes_received += len(chunk)
+        if self._reader is None or self._coding is None:
+            return
+        try:
+            plain = self._coding.decode(chunk)
+        except CodingError:
+            self._reader = None
+            return
+        self._events += plain.count(b"\n\n")
+        self._reader.feed(plain)
+
+    def end(self, ending: Ending) -> None:
+        call, reader = self._call, self._reader
+        success = 200 <= call.status < 300
+        if reader is not None:
+            call.usage = reader.usage()
+            call.complete = success and ending is Ending.COMPLETE and reader.is_complete()
+        else:
+            call.complete = success and ending is Ending.COMPLETE and call.reader is None
+        if call.usage is None and success and ending is not Ending.COMPLETE and call.reader is not None:
+            call.usage = self._estimate()
+        elif call.usage is not None and ending is not Ending.COMPLETE:
+            call.usage = _estimated(call.usage, self._events)
+        call.end(time.monotonic())
+
+    def _estimate(self) -> Usage:
+        """A cut-off answer reported nothing: about four bytes a token asked, about one token an event answered."""
+        return Usage(input_tokens=self._request_bytes // 4, output_tokens=self._events, estimated=True)
+
+
+def _estimated(usage: Usage, events: int) -> Usage:
+    return replace(usage, output_tokens=max(usage.output_tokens, events), estimated=True)

@@ -1,0 +1,40 @@
+"""What the schema cannot see in one value alone: values that contradict each other, and files that are missing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from config.errors import Problem
+from config.layers import Layer
+from config.places import KeyPath, dotted
+from config.schema import Settings, split_address
+
+
+def check(settings: Settings, layer: Layer) -> list[Problem]:
+    """All that is wrong with settings that are each well-formed."""
+    found = [*_listeners(settings), *_files(settings)]
+    return [Problem(layer.source_of(path) or "default", dotted(path), message) for path, message in found]
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+    if not settings.listeners:
+        yield ("listeners",), "must have at least one entry"
+    taken: dict[tuple[str, int], str] = {}
+    places: list[tuple[KeyPath, str]] = [
+        (("listeners", index, "address"), listener.address) for index, listener in enumerate(settings.listeners)
+    ]
+    for path, text in [*places, (("admin", "address"), settings.admin.address)]:
+        address = split_address(text)
+        if address[1] and address in taken:
+            yield path, f"{text} is also the address of {taken[address]}"
+        taken[address] = dotted(path)
+
+
+def _files(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+    files: list[tuple[KeyPath, Path]] = [
+        (("upstream", "extra_ca", index), file) for index, file in enumerate(settings.upstream.extra_ca)
+    ]
+    if settings.cost.prices is not None:
+        files.append((("cost", "prices"), settings.cost.prices))
+    for path, file in files:
+        if not file.is_file():
+            yield path, f"there is no file {file}"

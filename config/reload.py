@@ -1,0 +1,113 @@
+"""Watching the settings' files while the proxy runs.
+
+Rules: a poll looks at the files only, and loads when their content has changed; a link that is swapped, as Kubernetes
+does with ConfigMaps, is a change. A load gives a whole good snapshot, which is applied, or it is refused, said once,
+and the old snapshot stays. What cannot change while running makes a snapshot refused.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import structlog
+
+from config.errors import SettingsError
+from config.load import SettingsLoader
+from config.schema import Settings
+
+_log = structlog.get_logger()
+
+_RACY_NS: Final = 2_000_000_000  # a file this young may change again without its time telling
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadResult:
+    """What a poll did. `message` says why a snapshot was refused."""
+
+    outcome: Literal["unchanged", "applied", "refused"]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A file as it was seen. All zero and empty: it was not there."""
+
+    mtime_ns: int = 0
+    size: int = 0
+    inode: int = 0
+    digest: bytes = b""
+
+
+class ReloadWatcher:
+    """Applies new settings when the loader's files change. `current` is what the loader has just given."""
+
+    def __init__(
+        self,
+        loader: SettingsLoader,
+        current: Settings,
+        apply: Callable[[Settings], None],
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._loader = loader
+        self._current = current
+        self._apply = apply
+        self._clock_ns = clock_ns
+        self._seen = {file: _look(file, None, clock_ns()) for file in loader.files}
+
+    def poll(self, *, force: bool = False) -> ReloadResult:
+        """Look for changes and act on them; `force` loads in any case, as for SIGHUP. Never raises for bad settings."""
+        now = self._clock_ns()
+        seen = {file: _look(file, self._seen.get(file), now) for file in self._loader.files}
+        has_changed = _contents(seen) != _contents(self._seen)
+        self._seen = seen
+        return self._reload() if has_changed or force else ReloadResult("unchanged")
+
+    def _reload(self) -> ReloadResult:
+        try:
+            settings = self._loader.load()
+            if fixed := changed_fixed_keys(self._current, settings):
+                return _refused(f"{', '.join(fixed)} cannot change while running; restart to apply the new settings")
+            self._apply(settings)
+        except SettingsError as exc:
+            return _refused(str(exc))
+        finally:  # also after a refusal: the new files are those whose repair must be noticed
+            now = self._clock_ns()
+            self._seen = {file: self._seen.get(file) or _look(file, None, now) for file in self._loader.files}
+        self._current = settings
+        _log.info("settings_applied", files=[str(file) for file in self._loader.files])
+        return ReloadResult("applied")
+
+
+def changed_fixed_keys(old: Settings, new: Settings) -> list[str]:
+    """The keys that differ and that only a restart can change."""
+    pairs = {
+        "listeners": (old.listeners, new.listeners),
+        "admin": (old.admin, new.admin),
+        "data_dir": (old.data_dir, new.data_dir),
+        "ledger.url": (old.ledger.url, new.ledger.url),
+    }
+    return [key for key, (before, after) in pairs.items() if before != after]
+
+
+def _refused(message: str) -> ReloadResult:
+    _log.error("settings_refused", reason=message)
+    return ReloadResult("refused", message)
+
+
+def _contents(seen: dict[Path, _Sight]) -> dict[Path, bytes]:
+    return {file: sight.digest for file, sight in seen.items()}
+
+
+def _look(file: Path, before: _Sight | None, now_ns: int) -> _Sight:
+    try:
+        status = file.stat()
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        is_settled = now_ns - status.st_mtime_ns > _RACY_NS
+        if before is not None and is_settled and stamp == (before.mtime_ns, before.size, before.inode):
+            return before
+        return _Sight(*stamp, hashlib.blake2b(file.read_bytes()).digest())
+    except OSError:
+        return _Sight()

@@ -1,0 +1,395 @@
+"""Composition: settings → stores → pool → chain → edge. Read this first.
+
+`Skinflint` is one running proxy; `run` is a process around it, with signals. Everything is made here and handed to
+those who use it; nothing is global. A reload builds a new Snapshot and swaps it in whole: exchanges that have begun
+keep theirs.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from addons import Parts, chain
+from addons.identify import Identify
+from addons.meter import Meter
+from config.errors import Problem, SettingsError
+from config.load import SettingsLoader
+from config.prices import load_prices
+from config.reload import ReloadWatcher
+from config.schema import Settings
+from proxy import version
+from proxy.admin.server import AdminServer, AdminSources, Readiness
+from proxy.call_log import CallLog
+from proxy.counters import Counters
+from proxy.edge.bridge import Bridge, Snapshot
+from proxy.edge.ca import load_or_create
+from proxy.edge.leaf import LeafIssuer
+from proxy.edge.master import Edge, ListenError
+from proxy.edge.pins import PinMemory
+from proxy.edge.trust import TrustFiles, trusted_sources, write_trust
+from proxy.exchange.chain import Handler, compose
+from proxy.exchange.model import Exchange, Response
+from proxy.exchange.record import CallRecord
+from proxy.extensions import extra_stages
+from proxy.ledger.prices import PriceBook
+from proxy.ledger.pricing import ExchangePricing
+from proxy.ledger.writer import LedgerWriter
+from proxy.logs import setup as setup_logs
+from proxy.metrics import Gauge, LiveGauges, Metrics
+from proxy.providers.registry import Registry
+from proxy.runtime import BoundListener, Runtime
+from proxy.stores.memory import MemoryStore
+from proxy.tasks import TaskSet
+from proxy.upstream.pool import Pool
+from proxy.upstream.resolver import Resolver
+
+log = structlog.get_logger(__name__)
+
+_KEY_FILE = "fingerprint.key"
+_LEDGER_CLOSE_S = 10.0
+
+
+class Skinflint:
+    """One running proxy."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._data_dir = settings.data_dir
+        self._tasks = TaskSet()
+        self._started_at = time.time()
+        self._stopping = False
+        self._retired: list[Pool] = []
+        self._metrics = Metrics(settings.limits.label_values)
+        self._counters = Counters()
+        self._calls = CallLog()
+        self._calls.configure(settings.log)
+        self._store = MemoryStore(settings.cache.memory.max_bytes)
+        self._fingerprint_key = _load_key(self._data_dir / _KEY_FILE)
+        self._ledger = self._open_ledger(settings)
+        registry = Registry.from_settings(settings)
+        self._authority = load_or_create(self._data_dir / "ca", registry.hosts(), datetime.now(UTC))
+        self._trust = write_trust(
+            self._authority,
+            self._data_dir / "ca",
+            trusted_sources(os.environ, TrustFiles.in_directory(self._data_dir / "ca").bundle),
+        )
+        self._pool = _make_pool(settings)
+        self._snapshot = self._build(settings, registry, self._pool)
+        self._bridge = Bridge(
+            lambda: self._snapshot,
+            metrics=self._metrics,
+            leaves=LeafIssuer(self._authority, clock=time.time),
+            pins=PinMemory(settings.passthrough.learn_ttl_s, time.monotonic),
+        )
+        self._edge = Edge(self._bridge, settings.listeners)
+        self._admin = AdminServer(
+            AdminSources(
+                registry=self._metrics.registry,
+                readiness=self._readiness,
+                stats=self._stats,
+                clear_cache=self._store.clear,
+            )
+        )
+        self._metrics.registry.register(LiveGauges(self._gauges()))
+
+    # -- life
+
+    async def start(self) -> Runtime:
+        """Open everything, listeners last. Raises ListenError or OSError."""
+        self._pool.start()
+        if self._ledger is not None:
+            self._ledger.start()
+        admin = await self._admin.start(self._settings.admin.address)
+        bound = await self._edge.start()
+        return Runtime(
+            pid=os.getpid(),
+            version=version(),
+            started_at=self._started_at,
+            listeners=tuple(BoundListener(mode, address) for mode, address in bound),
+            admin=admin,
+            ca=self._trust.ca,
+            bundle=self._trust.bundle,
+            truststore=self._trust.truststore,
+            data_dir=self._data_dir,
+            ledger_url=_ledger_url(self._settings) if self._ledger is not None else None,
+        )
+
+    async def stop(self) -> None:
+        """Stop accepting, let what is under way end within the drain limit, settle, flush, close."""
+        self._stopping = True
+        await self._edge.stop_accepting()
+        cut_off = await self._bridge.drain(self._settings.drain.timeout_s)
+        if cut_off:
+            log.warning("exchanges_cut_off", count=cut_off, after_s=self._settings.drain.timeout_s)
+        await self._edge.stop()
+        await self._tasks.wait(2.0)
+        await self._tasks.cancel()
+        for pool in [self._pool, *self._retired]:
+            await pool.close()
+        self._calls.flush()
+        if self._ledger is not None:
+            await self._ledger.close(_LEDGER_CLOSE_S)
+        await self._admin.stop()
+
+    async def abandon(self) -> None:
+        """Close what a failed start has opened."""
+        await self._pool.close()
+        if self._ledger is not None:
+            await self._ledger.close(1.0)
+        await self._admin.stop()
+
+    def apply(self, settings: Settings) -> None:
+        """Swap the snapshot. Raises SettingsError when the new settings cannot be used."""
+        registry = Registry.from_settings(settings)
+        if lacking := self._authority.lacks(registry.hosts()):
+            message = f"the certificate authority does not permit {', '.join(lacking)}; restart to make a new one"
+            raise SettingsError(Problem("reload", "providers", message))
+        pool = self._pool
+        if settings.upstream != self._snapshot.settings.upstream:
+            pool = _make_pool(settings)
+            pool.start()
+        snapshot = self._build(settings, registry, pool)
+        if pool is not self._pool:
+            self._retired.append(self._pool)
+            self._pool = pool
+        self._snapshot = snapshot
+        self._store.resize(settings.cache.memory.max_bytes)
+        self._calls.configure(settings.log)
+        setup_logs(settings.log)
+
+    async def close_retired(self) -> None:
+        """Close pools of earlier snapshots that nothing uses any more."""
+        for pool in list(self._retired):
+            if not any(origin.in_flight for origin in pool.use()):
+                self._retired.remove(pool)
+                await pool.close()
+
+    # -- parts
+
+    def _build(self, settings: Settings, registry: Registry, pool: Pool) -> Snapshot:
+        book = PriceBook(load_prices(settings.cost.prices))
+        threading.Thread(target=book.warm, name="prices", daemon=True).start()
+        parts = Parts(
+            registry=registry,
+            pricing=ExchangePricing(book),
+            settled=self._settled,
+            store=self._store,
+            tasks=self._tasks,
+            fingerprint_key=self._fingerprint_key,
+            extra=extra_stages(),
+        )
+        stages = chain(settings, parts)
+        passing = [stage for stage in stages if isinstance(stage, Meter | Identify)]
+        return Snapshot(
+            settings=settings,
+            registry=registry,
+            handler=compose(stages, _terminal(pool), self._stage_failed),
+            passing=compose(passing, _switched, self._stage_failed),
+            pool=pool,
+        )
+
+    def _open_ledger(self, settings: Settings) -> LedgerWriter | None:
+        if not settings.ledger.enabled:
+            return None
+        return LedgerWriter(_ledger_url(settings), settings.ledger, spill_path=self._data_dir / "ledger-spill.jsonl")
+
+    def _settled(self, record: CallRecord) -> None:
+        self._metrics.observe(record)
+        self._counters.count(record)
+        self._calls.write(record)
+        if self._ledger is not None:
+            self._ledger.record(record)
+
+    def _stage_failed(self, stage: str, exchange: Exchange, failure: Exception) -> None:
+        self._metrics.stage_failures.labels(stage).inc()
+        log.error("stage_failed", stage=stage, exchange=exchange.id, error=type(failure).__name__, exc_info=failure)
+
+    # -- what operators see
+
+    def _readiness(self) -> Readiness:
+        reasons = []
+        if self._stopping:
+            reasons.append("stopping")
+        if self._ledger is not None and (status := self._ledger.status()).state != "ok":
+            reasons.append(f"degraded: ledger: {status.reason}")
+        return Readiness(ready=not self._stopping, reasons=tuple(reasons))
+
+    def _stats(self) -> dict[str, object]:
+        memory = self._store.stats()
+        ledger = self._ledger.status() if self._ledger is not None else None
+        return {
+            "version": version(),
+            "uptime_s": round(time.time() - self._started_at, 1),
+            "profile": self._snapshot.settings.profile,
+            "calls": self._counters.totals(),
+            "cache": {
+                "memory": {
+                    "entries": memory.entries,
+                    "used_bytes": memory.used_bytes,
+                    "limit_bytes": memory.limit_bytes,
+                    "evicted": memory.evicted,
+                }
+            },
+            "client_connections": len(self._bridge.connections),
+            "exchanges_in_flight": len(self._bridge.tasks),
+            "upstream": [
+                {
+                    "origin": use.origin,
+                    "protocol": use.protocol,
+                    "connections": use.connections,
+                    "in_flight": use.in_flight,
+                    "waiting": use.waiting,
+                }
+                for use in self._pool.use()
+            ],
+            "ledger": None
+            if ledger is None
+            else {
+                "state": ledger.state,
+                "reason": ledger.reason,
+                "queued": ledger.queued,
+                "written": ledger.written,
+                "lost": ledger.lost,
+            },
+        }
+
+    def _gauges(self) -> Iterable[Gauge]:
+        pool, store, bridge = (lambda: self._pool), self._store, self._bridge
+        yield Gauge(
+            "skinflint_upstream_connections",
+            "Open connections to an origin.",
+            ("origin", "protocol"),
+            lambda: [((use.origin, use.protocol), float(use.connections)) for use in pool().use()],
+        )
+        yield Gauge(
+            "skinflint_upstream_in_flight",
+            "Calls under way to an origin.",
+            ("origin", "protocol"),
+            lambda: [((use.origin, use.protocol), float(use.in_flight)) for use in pool().use()],
+        )
+        yield Gauge(
+            "skinflint_cache_bytes",
+            "What the cache holds.",
+            ("tier",),
+            lambda: [((store.stats().tier,), float(store.stats().used_bytes))],
+        )
+        yield Gauge(
+            "skinflint_cache_entries",
+            "Answers in the cache.",
+            ("tier",),
+            lambda: [((store.stats().tier,), float(store.stats().entries))],
+        )
+        yield Gauge(
+            "skinflint_client_connections",
+            "Client connections that are intercepted now.",
+            (),
+            lambda: [((), float(len(bridge.connections)))],
+        )
+        yield Gauge("skinflint_ledger_rows", "Rows of the ledger, by state.", ("state",), self._ledger_rows)
+
+    def _ledger_rows(self) -> Iterable[tuple[tuple[str, ...], float]]:
+        if self._ledger is None:
+            return []
+        status = self._ledger.status()
+        return [
+            (("queued",), float(status.queued)),
+            (("written",), float(status.written)),
+            (("lost",), float(status.lost)),
+        ]
+
+
+def _make_pool(settings: Settings) -> Pool:
+    ignores_hosts_file = any(listener.mode == "hosts" for listener in settings.listeners)
+    resolver = Resolver(settings.upstream.resolve, ignore_hosts_file=ignores_hosts_file)
+    return Pool(settings.upstream, resolver)
+
+
+def _terminal(pool: Pool) -> Handler:
+    """The end of the chain: the pool."""
+
+    async def send(exchange: Exchange) -> Response:
+        operation = exchange.operation
+        # An answer in one piece costs half; only operations whose answers are known to be small are read so.
+        buffered = operation.answers and not exchange.facts.stream and operation.name not in _LARGE_ANSWERS
+        return await pool.send(exchange.request, buffered=buffered)
+
+    return send
+
+
+_LARGE_ANSWERS = frozenset({"images", "audio", "speech", "files"})
+
+
+async def _switched(exchange: Exchange) -> Response:
+    """The end of the chain for what is relayed."""
+    return Response(101, [], b"")
+
+
+def _ledger_url(settings: Settings) -> str:
+    return settings.ledger.url or f"sqlite:///{settings.data_dir / 'ledger.sqlite'}"
+
+
+def _load_key(path: Path) -> bytes:
+    """The key of all digests, made on first use. Two processes that start at once agree on one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(descriptor, secrets.token_bytes(32))
+            os.fsync(descriptor)
+            os.link(draft, path)
+        finally:
+            os.close(descriptor)
+            draft.unlink()
+    key = path.read_bytes()
+    if len(key) != 32:
+        raise SettingsError(Problem(str(path), "", "must hold 32 bytes; delete it, and a new one is made"))
+    return key
+
+
+# -- the process
+
+
+def run(loader: SettingsLoader, on_ready: Callable[[Runtime], None]) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status. Raises SettingsError before anything is started."""
+    settings = loader.load()
+    setup_logs(settings.log)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(loader, settings, on_ready))
+
+
+async def _run(loader: SettingsLoader, settings: Settings, on_ready: Callable[[Runtime], None]) -> int:
+    stop, reload = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    proxy = Skinflint(settings)
+    try:
+        runtime = await proxy.start()
+    except (ListenError, OSError) as failure:
+        await proxy.abandon()
+        log.error("start_failed", reason=str(failure))
+        return 1
+    log.info("ready", listeners=[listener.address for listener in runtime.listeners], admin=runtime.admin)
+    on_ready(runtime)
+    watcher = ReloadWatcher(loader, settings, proxy.apply)
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await stop.wait()
+        watcher.poll(force=reload.is_set())
+        reload.clear()
+        await proxy.close_retired()
+    await proxy.stop()
+    return 0

@@ -1,0 +1,88 @@
+"""`skinflint run`: the proxy, until it is told to stop."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proxy.cli import options
+from proxy.cli.failures import CommandFailed
+
+if TYPE_CHECKING:
+    from proxy.runtime import Runtime
+
+
+def command(
+    *,
+    config: options.Config = None,
+    listen: options.Listen = None,
+    mode: options.Mode = None,
+    admin: options.AdminAddress = None,
+    data_dir: options.DataDir = None,
+    upstream_ca: options.UpstreamCa = None,
+    assign: options.Assign = None,
+    profile: options.ProfileName = None,
+    default_profile: Annotated[str, typer.Option(hidden=True)] = "production",
+    runtime_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True)] = False,
+) -> None:
+    """Run the proxy until SIGINT or SIGTERM.
+
+    Examples: skinflint run
+    · skinflint run --listen 127.0.0.1:8080 --set cache.sampling=any
+    · skinflint run --listen :8443 --mode reverse:https://api.openai.com
+
+    Then, in another shell: eval "$(skinflint env)"
+    """
+    if default_profile not in ("production", "development"):
+        raise CommandFailed("--default-profile must be production or development", status=2)
+    given = options.flags(
+        listen=listen,
+        mode=mode,
+        admin=admin,
+        data_dir=data_dir,
+        upstream_ca=upstream_ca,
+        assign=assign,
+        profile=profile,
+    )
+    loader = options.settings_loader(config, given, default_profile)  # type: ignore[arg-type] # just checked
+    is_text = loader.load().log.format != "json"  # who wants JSON lines only gets the app's own event
+    from proxy import app, runtime  # noqa: PLC0415 - nor must a mistake in the settings wait for the proxy
+
+    known: list[Runtime] = []
+
+    def on_ready(ready: "Runtime") -> None:
+        known.append(ready)
+        runtime.write(ready, runtime_file)
+        if is_text and runtime_file is None:
+            typer.echo(announcement(ready))
+
+    if lifeline:
+        threading.Thread(target=_stop_at_end_of_input, name="lifeline", daemon=True).start()
+    try:
+        status = app.run(loader, on_ready)
+    finally:
+        for ready in known:
+            runtime.remove(ready, runtime_file)
+    raise typer.Exit(status)
+
+
+def announcement(ready: "Runtime") -> str:
+    """What a person needs to know to use the proxy."""
+    lines = [f"Skinflint {ready.version} is ready."]
+    lines += [f"  listening  {listener.address} ({listener.mode})" for listener in ready.listeners]
+    lines += [f"  admin      http://{ready.admin}", f"  CA         {ready.ca}"]
+    if ready.proxy_url:
+        lines.append('Use it from another shell: eval "$(skinflint env)"')
+    return "\n".join(lines)
+
+
+def _stop_at_end_of_input() -> None:
+    """End with the process that holds the other end of standard input, however that one ends."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,37 @@
+"""Running totals for /v1/stats: a handful of numbers, always there, whatever the ledger does."""
+
+from proxy.exchange.record import NANO_PER_USD, CallRecord
+
+
+class Counters:
+    """Since the start of the process."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[str, int] = {}
+        self._paid = 0
+        self._saved = 0
+        self._potential = 0
+        self._unpriced = 0
+
+    def count(self, record: CallRecord) -> None:
+        """A settled call."""
+        outcome = record.outcome.value
+        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+        self._paid += record.cost_nanousd or 0
+        self._saved += record.saved_nanousd or 0
+        self._potential += record.potential_nanousd or 0
+        self._unpriced += record.cost_nanousd is None
+
+    def totals(self) -> dict[str, object]:
+        """All of it, money in USD."""
+        answered = self._outcomes.get("hit", 0) + self._outcomes.get("collapsed", 0)
+        cacheable = answered + self._outcomes.get("miss", 0)
+        return {
+            "total": sum(self._outcomes.values()),
+            **self._outcomes,
+            "hit_ratio": round(answered / cacheable, 4) if cacheable else None,
+            "cost_usd": self._paid / NANO_PER_USD,
+            "saved_usd": self._saved / NANO_PER_USD,
+            "would_have_saved_usd": self._potential / NANO_PER_USD,
+            "unpriced": self._unpriced,
+        }

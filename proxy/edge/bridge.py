@@ -1,0 +1,231 @@
+"""From a client's request to an exchange and back: runs the chain, writes the answer, says what went wrong.
+
+Rules: one catch-all (`serve`), so that no exception leaves a client waiting; a failure before the head becomes an
+answer in the provider's own shape, a failure after it breaks the message off visibly; every exchange is finished once.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from config.schema import Settings
+from proxy.edge.connection import ClientConnection
+from proxy.edge.destination import MisdirectedError, request_for
+from proxy.edge.leaf import LeafIssuer
+from proxy.edge.pins import PinMemory
+from proxy.edge.stream import ClientStream
+from proxy.edge.upgrade import run_upgrade
+from proxy.exchange.chain import Handler
+from proxy.exchange.errors import ExchangeError, Refusal
+from proxy.exchange.forward import forward
+from proxy.exchange.headers import HeaderList, first
+from proxy.exchange.model import Body, Exchange, Response
+from proxy.exchange.provider import ErrorShape
+from proxy.exchange.record import Outcome
+from proxy.metrics import Metrics
+from proxy.providers.registry import Registry
+from proxy.tasks import TaskSet
+from proxy.upstream.pool import Pool
+from proxy.wire.events import RequestHead, WireLimits
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one exchange runs on: a settings snapshot and everything built from it. Replaced as a whole by a reload."""
+
+    settings: Settings
+    registry: Registry
+    handler: Handler
+    passing: Handler  # only identifies and meters: for what is relayed
+    pool: Pool
+
+
+class Bridge:
+    """What all client connections share."""
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        *,
+        metrics: Metrics,
+        leaves: LeafIssuer,
+        pins: PinMemory,
+    ) -> None:
+        self._snapshot = snapshot
+        self._metrics = metrics
+        self.leaves = leaves
+        self.pins = pins
+        self.tasks = TaskSet()
+        self.connections: set[ClientConnection] = set()
+        self._sequence = itertools.count()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._snapshot().settings
+
+    @property
+    def registry(self) -> Registry:
+        """The providers in force."""
+        return self._snapshot().registry
+
+    @property
+    def pool(self) -> Pool:
+        """The pool in force."""
+        return self._snapshot().pool
+
+    def wire_limits(self) -> WireLimits:
+        """The codecs' limits, from the settings."""
+        limits = self.settings.limits
+        return WireLimits(max_head_bytes=limits.max_head_bytes, max_concurrent_streams=limits.max_concurrent_streams)
+
+    def count_connection(self, kind: str) -> None:
+        """A client connection became `kind`: intercepted, tunnelled, rejected, ..."""
+        self._metrics.client_connections.labels(kind).inc()
+
+    def count_bad_request(self, status: int) -> None:
+        """A client broke the protocol."""
+        self._metrics.bad_requests.labels(str(status)).inc()
+
+    @staticmethod
+    def is_grpc(head: RequestHead) -> bool:
+        """gRPC is no business of ours: it is relayed as it is."""
+        return head.http_version == "2" and (first(head.headers, b"content-type") or b"").startswith(
+            b"application/grpc"
+        )
+
+    # -- one exchange
+
+    async def serve(self, stream: ClientStream, body: bytes | Body) -> None:
+        """Run one request to its end. Never raises but CancelledError."""
+        connection = stream.connection
+        snapshot = self._snapshot()
+        exchange: Exchange | None = None
+        try:
+            request = request_for(stream.head, connection.destination, body)
+            exchange = Exchange(
+                id=self._new_id(),
+                request=request,
+                settings=snapshot.settings,
+                client=connection.peer,
+                received_at=time.monotonic(),
+                wall_time=time.time(),
+            )
+            if stream.head.upgrade or self.is_grpc(stream.head):
+                await run_upgrade(stream, exchange, snapshot.pool, snapshot.passing)
+                return
+            response = await snapshot.handler(exchange)
+            await _respond(stream, exchange, response)
+        except MisdirectedError as failure:
+            self.count_bad_request(failure.status)
+            _answer(stream, failure.status, _plain_error(failure.status, "misdirected_request", str(failure)))
+        except ExchangeError as failure:
+            self._failed(stream, exchange, failure)
+        except asyncio.CancelledError:
+            if exchange is not None:
+                exchange.error = exchange.error or "client_disconnected"
+            raise
+        except Exception as failure:
+            log.error("exchange_failed", error=type(failure).__name__, exc_info=failure)
+            internal = ExchangeError("internal_error", "Skinflint failed to handle this call", status=500)
+            self._failed(stream, exchange, internal)
+        finally:
+            if not isinstance(body, bytes):
+                await body.aclose()
+            if exchange is not None:
+                exchange.finish(time.monotonic())
+            connection.request_done(stream)
+
+    def _failed(self, stream: ClientStream, exchange: Exchange | None, failure: ExchangeError) -> None:
+        """Say no in the provider's own words; after the head, break the message off."""
+        if exchange is not None:
+            exchange.error = failure.code
+            if isinstance(failure, Refusal):
+                exchange.outcome = Outcome.REFUSED
+        if stream.is_answering:
+            codec = stream.connection.codec
+            if codec is not None and not stream.is_gone:
+                codec.abort(stream.id)
+                stream.connection.flush()
+            return
+        provider = exchange.provider if exchange is not None else None
+        shape = (
+            provider.error(failure.status, failure.code, failure.message)
+            if provider is not None
+            else _plain_error(failure.status, failure.code, failure.message)
+        )
+        if exchange is not None:
+            exchange.status = failure.status
+        _answer(stream, failure.status, shape, failure.code)
+
+    def _new_id(self) -> str:
+        return f"{time.time_ns() // 1_000_000:012x}{next(self._sequence) & 0xFFFFFFFFFFFFFF:014x}"
+
+    # -- the whole edge
+
+    async def drain(self, timeout_s: float) -> int:
+        """Take nothing new, let what is under way end; returns how many exchanges were cut off."""
+        for connection in list(self.connections):
+            connection.drain_and_close()
+        left = await self.tasks.wait(timeout_s)
+        for connection in list(self.connections):
+            connection.close()
+        await self.tasks.cancel()
+        return left
+
+
+async def _respond(stream: ClientStream, exchange: Exchange, response: Response) -> None:
+    connection = stream.connection
+    codec = connection.codec
+    assert codec is not None
+    exchange.status = response.status
+    if stream.is_gone:
+        exchange.error = "client_disconnected"
+    stream.is_answering = True
+    body = response.body
+    exchange.first_byte_at = time.monotonic()
+    if isinstance(body, bytes):
+        if stream.head.method == b"HEAD":
+            codec.send_head(stream.id, response.status, response.headers, content_length=response.content_length)
+            codec.send_end(stream.id)
+        else:
+            codec.send_complete(stream.id, response.status, response.headers, body)
+        connection.flush()
+        exchange.response_bytes = len(body)
+        return
+    codec.send_head(stream.id, response.status, response.headers, content_length=response.content_length)
+    connection.flush()
+    await forward(body, response.taps, stream)
+    exchange.response_bytes = stream.sent_bytes
+    if stream.is_gone:
+        exchange.error = "client_disconnected"
+        return
+    codec.send_end(stream.id)
+    connection.flush()
+
+
+def _answer(stream: ClientStream, status: int, shape: ErrorShape, code: str = "") -> None:
+    codec = stream.connection.codec
+    if codec is None or stream.is_gone or stream.is_answering:
+        return
+    stream.is_answering = True
+    headers: HeaderList = [(b"content-type", shape.content_type)]
+    if code:
+        # RFC 9209: who failed, and how.
+        headers.append((b"proxy-status", b"skinflint; error=" + code.encode()))
+    codec.send_complete(stream.id, status, headers, shape.body)
+    stream.connection.flush()
+
+
+def _plain_error(status: int, code: str, message: str) -> ErrorShape:
+    text = message.replace("\\", "\\\\").replace('"', '\\"')
+    kind = "invalid_request_error" if status < 500 else "upstream_error"
+    return ErrorShape(
+        b"application/json", f'{{"error":{{"message":"{text}","type":"{kind}","code":"{code}"}}}}'.encode()
+    )

@@ -1,0 +1,135 @@
+"""The first layer of a regular listener: CONNECT is answered here, without mitmproxy's HTTP layer, and the tunnel's
+content is asked about anew; anything else is a request to us as an HTTP proxy.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+
+from proxy.edge.connection import ClientConnection
+from proxy.edge.destination import split_authority
+from proxy.wire.events import BadRequest, RequestHead, WireLimits
+from proxy.wire.http1 import Http1Server
+
+if TYPE_CHECKING:
+    from proxy.edge.select import Select
+
+_LOOP = b"HTTP/1.1 508 Loop Detected\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class NeedMore:
+    """The head is not complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """No CONNECT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A CONNECT that is malformed; `answer` goes to the client."""
+
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """A tunnel is asked for. `rest`: bytes that came after the head."""
+
+    host: str
+    port: int
+    rest: bytes
+
+
+def read_connect(seen: bytes, limits: WireLimits) -> NeedMore | Other | Refused | Connect:
+    """What a connection's first bytes ask for. Pure."""
+    if not b"CONNECT ".startswith(seen[:8]):
+        return Other()
+    codec = Http1Server(limits)
+    received = codec.receive(seen)
+    if not received:
+        return NeedMore()
+    head = received[0]
+    if isinstance(head, RequestHead):
+        try:
+            host, port = split_authority(head.target.decode("latin-1"), 443)
+        except ValueError:
+            return _refused(codec, 400)
+        return Connect(host, port, codec.take_unparsed())
+    return _refused(codec, head.status if isinstance(head, BadRequest) else 400)
+
+
+def _refused(codec: Http1Server, status: int) -> Refused:
+    codec.shutdown()
+    codec.send_complete(0, status, [(b"content-type", b"text/plain")], b"This CONNECT request is malformed.\n")
+    return Refused(codec.take_output())
+
+
+class ConnectLayer(layer.Layer):
+    """See the module."""
+
+    def __init__(self, context: Context, select: "Select") -> None:
+        super().__init__(context)
+        self._select = select
+        self._seen = b""
+        self._child: layer.Layer | None = None
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if self._child is not None:
+            yield from self._child.handle_event(event)
+        elif isinstance(event, events.DataReceived):
+            self._seen += event.data
+            yield from self._first_bytes()
+        elif isinstance(event, events.ConnectionClosed):
+            yield commands.CloseConnection(self.context.client)
+
+    def _first_bytes(self) -> layer.CommandGenerator[None]:
+        bridge = self._select.bridge
+        match read_connect(self._seen, bridge.wire_limits()):
+            case NeedMore():
+                self._select.handover(self.context).more()
+            case Refused(answer):
+                bridge.count_bad_request(400)
+                yield from self._say_and_close(answer)
+            case Connect(host, port, _) if self._select.listens_on(host, port):
+                yield from self._say_and_close(_LOOP)
+            case Connect(host, port, rest):
+                yield from self._open(host, port, rest)
+            case Other():
+                self._as_proxy()
+
+    def _say_and_close(self, answer: bytes) -> layer.CommandGenerator[None]:
+        yield commands.SendData(self.context.client, answer)
+        yield commands.CloseConnection(self.context.client)
+
+    def _open(self, host: str, port: int, rest: bytes) -> layer.CommandGenerator[None]:
+        self.context.server.address = (host, port)
+        yield commands.SendData(self.context.client, _ESTABLISHED)
+        self._child = layer.NextLayer(self.context)
+        yield from self._child.handle_event(events.Start())
+        if rest:  # `next_layer` asks for more if it needs it
+            yield from self._child.handle_event(events.DataReceived(self.context.client, rest))
+        else:
+            self._select.handover(self.context).more()
+
+    def _as_proxy(self) -> None:
+        bridge = self._select.bridge
+        handover = self._select.handover(self.context)
+        bridge.count_connection("proxied")
+        peer = self.context.client.peername[0]
+        connection = ClientConnection(bridge, handover, peer=peer, destination=None, tls=None)
+        self._child = Gone(self.context)
+        connection.start(handover.begin(connection, self._seen))
+
+
+class Gone(layer.Layer):
+    """The socket is in other hands: only its end is left to be seen."""
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.ConnectionClosed):
+            yield commands.CloseConnection(self.context.client)

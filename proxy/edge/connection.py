@@ -1,0 +1,348 @@
+"""One client's connection, once it is ours: socket, TLS and codec on one side, a task for each request on the other.
+
+Rules: no task is made before a request is complete, and none is scheduled for what can be answered at once. Reading
+stops while more is queued than is being used; writing tells its stream to wait while the socket is full. Every
+connection has a deadline: for its handshake and heads, and between requests.
+"""
+
+import asyncio
+import ssl
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from proxy.edge import pins
+from proxy.edge.destination import Destination
+from proxy.edge.handover import Handover
+from proxy.edge.pins import PinKey
+from proxy.edge.relay import Relay
+from proxy.edge.request_body import HIGH_BYTES
+from proxy.edge.stream import ClientStream
+from proxy.edge.tls import ServerTls
+from proxy.wire.events import BadRequest, Event, RequestData, RequestEnd, RequestHead, WireLimits
+from proxy.wire.http1 import Http1Server
+from proxy.wire.http2 import Http2Server
+
+if TYPE_CHECKING:
+    from proxy.edge.bridge import Bridge
+
+log = structlog.get_logger(__name__)
+
+_TICK_S = 5.0
+
+
+class ClientConnection(asyncio.Protocol):
+    """The asyncio protocol on the client's socket. `destination` None: we are an HTTP proxy for absolute targets."""
+
+    def __init__(
+        self,
+        bridge: "Bridge",
+        handover: Handover,
+        *,
+        peer: str,
+        destination: Destination | None,
+        tls: ssl.SSLContext | None,
+        pin: PinKey | None = None,
+    ) -> None:
+        self.bridge = bridge
+        self.peer = peer
+        self.destination = destination
+        self._handover = handover
+        self._transport = handover.transport
+        self._tls = ServerTls(tls) if tls is not None else None
+        self._pin = pin
+        self._limits = bridge.wire_limits()
+        self.codec: Http1Server | Http2Server | None = None if tls is not None else Http1Server(self._limits)
+        self.streams: dict[int, ClientStream] = {}
+        self._relay: Relay | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self.waiting_for_window: set[asyncio.Event] = set()  # streams that HTTP/2 flow control holds up
+        self._paused_for: set[str] = set()
+        self._closed = False
+        self._handling = False
+        self._next_wanted = False
+        self._eof = False
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- the socket
+
+    def start(self, initial: bytes) -> None:
+        """The socket is ours; `initial` has already been read from it."""
+        self.bridge.connections.add(self)
+        self._transport.set_write_buffer_limits(high=262_144)
+        self._expect_within(self.bridge.settings.limits.client_head_s)
+        self._tick()
+        if initial:
+            self.data_received(initial)
+        if self._handover.at_eof and not self._closed:
+            self.eof_received()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            plain = data if self._tls is None else self._decrypt(data)
+            if plain:
+                self._feed(plain)
+            if self._tls is not None and self._tls.is_closed and not self._eof:
+                self._client_ended()
+        except Exception as failure:
+            log.error("connection_failed", error=type(failure).__name__, exc_info=failure)
+            self.close()
+
+    def eof_received(self) -> bool:
+        """FIN. Over TLS the client is gone (a half-close would have been a close_notify); over plain TCP it may still
+        be waiting for its answers."""
+        if self._tls is not None and self._relay is None:
+            self.close()
+            return False
+        self._client_ended()
+        return not self._closed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._writable.set()
+        for stream in list(self.streams.values()):
+            stream.client_gone()
+        self.streams.clear()
+        if self._relay is not None:
+            self._relay.close()
+        self.bridge.connections.discard(self)
+        self._handover.finish()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # -- bytes to events
+
+    def _decrypt(self, data: bytes) -> bytes:
+        tls = self._tls
+        assert tls is not None
+        was_established = tls.established
+        try:
+            plain = tls.receive(data)
+        except ssl.SSLError as failure:
+            if pending := tls.pending():
+                self._transport.write(pending)
+            self._tls_failed(failure)
+            return b""
+        if pending := tls.pending():
+            self._transport.write(pending)
+        if tls.established and not was_established:
+            self.codec = Http2Server(self._limits) if tls.alpn == "h2" else Http1Server(self._limits)
+            self.flush()
+        if plain and self._pin is not None:
+            self.bridge.pins.accepted(self._pin)  # it read our certificate and went on
+            self._pin = None
+        return plain
+
+    def _tls_failed(self, failure: ssl.SSLError) -> None:
+        reason = pins.rejection(failure)
+        if reason is not None and self._pin is not None and self.bridge.settings.passthrough.learn_pins:
+            if self.bridge.pins.rejected(self._pin):
+                log.warning(
+                    "client_rejects_our_certificate",
+                    host=self._pin.server_name,
+                    client=self.peer,
+                    reason=reason,
+                    effect="this client's calls to the host are tunnelled from now on, unseen",
+                    mend="make the client trust ca/bundle.pem, or list the host under passthrough.hosts",
+                )
+            self.bridge.count_connection("rejected")
+        else:
+            self.bridge.count_connection("tls_failed")
+            log.debug("tls_failed", client=self.peer, reason=failure.reason)
+        self.close()
+
+    def _feed(self, plain: bytes) -> None:
+        if self._relay is not None:
+            self._relay.from_client(plain)
+            return
+        codec = self.codec
+        assert codec is not None
+        self._handle(codec.receive(plain))
+        if codec.buffered() > HIGH_BYTES:
+            self.pause_reading("pipelined")
+        self.flush()
+        for window in self.waiting_for_window:
+            window.set()
+
+    def _handle(self, events: list[Event]) -> None:
+        """Dispatch events. An answer given at once asks for the next pipelined request: that is a loop here, since
+        recursion would let a client choose its depth."""
+        codec = self.codec
+        assert codec is not None
+        self._handling = True
+        try:
+            while True:
+                for event in events:
+                    self._dispatch(event)
+                if not self._next_wanted or self._closed:
+                    return
+                self._next_wanted = False
+                events = codec.next_request()
+        finally:
+            self._handling = False
+
+    def _dispatch(self, event: Event) -> None:
+        if isinstance(event, RequestHead):
+            self._expect_within(self.bridge.settings.limits.client_head_s)
+            stream = self.streams[event.stream_id] = ClientStream(self, event)
+            stream.begin()
+        elif isinstance(event, BadRequest):
+            self._refuse(event)
+        elif (found := self.streams.get(event.stream_id)) is not None:
+            if isinstance(event, RequestData):
+                found.receive(event.data)
+            elif isinstance(event, RequestEnd):
+                found.receive_end()
+            else:
+                self.streams.pop(event.stream_id, None)
+                found.client_gone()
+
+    def _refuse(self, event: BadRequest) -> None:
+        """The client broke the protocol: what is under way on an HTTP/1.1 connection cannot go on."""
+        self.bridge.count_bad_request(event.status)
+        codec = self.codec
+        if isinstance(codec, Http1Server):
+            answered = False
+            for stream in list(self.streams.values()):
+                answered = answered or stream.is_answering
+                stream.client_gone()
+            self.streams.clear()
+            if not answered:
+                body = b'{"error":{"message":"%s","type":"invalid_request_error","code":"bad_request"}}' % (
+                    event.reason.encode()
+                )
+                codec.send_complete(0, event.status, [(b"content-type", b"application/json")], body)
+        self.flush()
+        self.close()
+
+    # -- the way back
+
+    def flush(self) -> None:
+        """Send what the codec has to say; close when it is done."""
+        codec = self.codec
+        if codec is None or self._closed:
+            return
+        if output := codec.take_output():
+            self.send(output)
+        if codec.wants_close:
+            self.close()
+
+    def send(self, data: bytes) -> None:
+        """Plain bytes to the client."""
+        if not self._closed:
+            self._transport.write(data if self._tls is None else self._tls.send(data))
+
+    @property
+    def is_writable(self) -> bool:
+        """The socket takes more at once."""
+        return self._writable.is_set()
+
+    async def drain(self) -> None:
+        """Wait until the socket takes more, or is gone."""
+        await self._writable.wait()
+
+    def request_done(self, stream: ClientStream) -> None:
+        """A request has been answered as far as it will be: go on with the next one."""
+        if self.streams.get(stream.id) is stream:
+            del self.streams[stream.id]
+        codec = self.codec
+        if self._closed or codec is None or self._relay is not None:
+            return
+        if not self.streams:
+            self._expect_within(self.bridge.settings.limits.client_idle_s)
+        if isinstance(codec, Http1Server):
+            if self._handling:
+                self._next_wanted = True
+                return
+            self._handle(codec.next_request())
+            if codec.buffered() <= HIGH_BYTES:
+                self.resume_reading("pipelined")
+        self.flush()
+        if self._eof and not self.streams:
+            self.close()
+
+    # -- reading and deadlines
+
+    def pause_reading(self, reason: str) -> None:
+        """Stop reading until the same reason is resumed."""
+        if not self._paused_for and not self._closed:
+            self._transport.pause_reading()
+        self._paused_for.add(reason)
+
+    def resume_reading(self, reason: str) -> None:
+        """Undo `pause_reading`."""
+        if reason in self._paused_for:
+            self._paused_for.discard(reason)
+            if not self._paused_for and not self._closed:
+                self._transport.resume_reading()
+
+    def no_deadline(self) -> None:
+        """A request is being answered: the upstream deadlines apply now."""
+        self._deadline = float("inf")
+
+    def _expect_within(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+
+    def _tick(self) -> None:
+        if self._closed:
+            return
+        if time.monotonic() > self._deadline:
+            self.close()
+            return
+        self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    # -- ends
+
+    def _client_ended(self) -> None:
+        self._eof = True
+        if self._relay is not None:
+            self._relay.client_eof()
+            return
+        if self.codec is not None:
+            self._handle(self.codec.receive_eof())
+            self.flush()
+        if not self.streams:
+            self.close()
+
+    def relay_to(self, relay: Relay) -> None:
+        """From here on this connection is no HTTP any more."""
+        self._relay = relay
+        self.no_deadline()
+
+    def drain_and_close(self) -> None:
+        """Answer what is under way, take nothing new."""
+        if self.codec is not None and self._relay is None:
+            self.codec.shutdown()
+            self.flush()
+        if not self.streams and self._relay is None:
+            self.close()
+
+    def close(self) -> None:
+        """Close once what has been written is out."""
+        if not self._transport.is_closing():
+            if self._tls is not None and self._tls.established:
+                self._transport.write(self._tls.close())
+            self._transport.close()
+
+    # -- the relay's client side
+
+    def send_eof(self) -> None:
+        """The origin ended: TLS has no half-close that clients understand."""
+        self.close()
+
+    def pause(self) -> None:
+        """See relay.ClientSide."""
+        self.pause_reading("relay")
+
+    def resume(self) -> None:
+        """See relay.ClientSide."""
+        self.resume_reading("relay")

@@ -1,0 +1,120 @@
+"""Whose is this connection? The rules, pure: from its first bytes and where it was going, to what becomes of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from proxy.edge.destination import Destination
+from proxy.edge.pins import PinKey
+
+# What an HTTP/1.1 request can begin with; used only to tell HTTP from other plain protocols.
+_METHODS = (b"GET ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"HEAD ", b"OPTIONS ")
+_HTTP_ALPN = frozenset({b"http/1.1", b"h2"})
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a TLS ClientHello says."""
+
+    server_name: str  # lower case; empty without SNI
+    alpn: tuple[bytes, ...]
+    tls_stack: str  # digest of what the client's TLS library offers
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """Where the connection was going before it came to us.
+
+    host, port: from CONNECT, the kernel or the listener; host is empty when only the server name can tell.
+    tls: what the origin is to be spoken to with, when the listener says so (reverse); None: as the client speaks.
+    """
+
+    host: str
+    port: int
+    fixed: bool = False
+    tls: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """Answer it here. `with_tls`: towards the client."""
+
+    destination: Destination
+    with_tls: bool
+    pin: PinKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """Relay it byte for byte. `reason` is a constant word for the metrics."""
+
+    host: str
+    port: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Nothing can be done with it."""
+
+    reason: str
+
+
+type Decision = Ours | Tunnel | Close
+
+
+class Rules(Protocol):
+    """What the rules need to know."""
+
+    def is_provider(self, host: str, port: int) -> bool:
+        """Is this origin one of the configured providers?"""
+        ...
+
+    def is_pinned(self, key: PinKey) -> bool:
+        """Has this client refused our certificate for this name?"""
+        ...
+
+    @property
+    def passthrough(self) -> Sequence[str]:
+        """Host patterns that are never intercepted."""
+        ...
+
+
+def decide_tls(hello: Hello, going: Going, client: str, rules: Rules) -> Decision:
+    """A connection that begins with a ClientHello."""
+    if going.fixed:
+        scheme = "https" if going.tls else "http"
+        return Ours(Destination(scheme, going.host, going.port, fixed=True), with_tls=True)
+    name = hello.server_name or going.host
+    if not name:
+        return Close("no_server_name")
+    host = going.host or name
+    if not rules.is_provider(name, going.port):
+        return Tunnel(host, going.port, "not_a_provider") if going.host else _only_providers(rules, name, going)
+    if any(fnmatchcase(name, pattern) for pattern in rules.passthrough):
+        return Tunnel(host, going.port, "passthrough")
+    if b"grpc-exp" in hello.alpn or (hello.alpn and not _HTTP_ALPN.intersection(hello.alpn)):
+        return Tunnel(host, going.port, "other_protocol")
+    pin = PinKey(client, name, hello.tls_stack)
+    if rules.is_pinned(pin):
+        return Tunnel(host, going.port, "pinned")
+    return Ours(Destination("https", name, going.port), with_tls=True, pin=pin)
+
+
+def _only_providers(rules: Rules, name: str, going: Going) -> Decision:
+    """Only the server name says where to: following any name would make us an open relay."""
+    if any(fnmatchcase(name, pattern) for pattern in rules.passthrough):
+        return Tunnel(name, going.port, "passthrough")
+    return Close("unknown_server_name")
+
+
+def decide_plain(first_bytes: bytes, going: Going, rules: Rules) -> Decision:
+    """A connection that begins with anything else."""
+    if going.fixed:
+        return Ours(Destination("https" if going.tls else "http", going.host, going.port, fixed=True), with_tls=False)
+    if not going.host:
+        return Close("no_server_name")
+    if first_bytes.startswith(_METHODS) and rules.is_provider(going.host, going.port):
+        return Ours(Destination("http", going.host, going.port), with_tls=False)
+    return Tunnel(going.host, going.port, "not_a_provider")

@@ -1,0 +1,94 @@
+"""Where a connection's calls go, and turning a request's head into a Request for there. Pure."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from proxy.exchange.headers import end_to_end
+from proxy.exchange.model import Body, Request
+from proxy.wire.events import RequestHead
+
+_NOT_KEPT = frozenset({b"host", b"content-length", b"expect"})
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One origin. `fixed`: the listener names it (reverse), so the client's own Host does not matter."""
+
+    scheme: str
+    host: str
+    port: int
+    fixed: bool = False
+
+
+class MisdirectedError(ValueError):
+    """The request cannot be for where it was sent. `status` and the text go to the client."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def split_authority(authority: str, default_port: int) -> tuple[str, int]:
+    """(host in lower case, port) of `host`, `host:port` or `[v6]:port`. Raises ValueError."""
+    host, separator, port = authority.rpartition(":")
+    if not separator or (authority.endswith("]") and authority.startswith("[")):
+        host, port = authority, ""
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not host or (port and not (port.isascii() and port.isdigit() and 0 < int(port) <= 65_535)):
+        raise ValueError("not a host and port")
+    return host.lower().rstrip("."), int(port) if port else default_port
+
+
+def request_for(head: RequestHead, destination: Destination | None, body: bytes | Body) -> Request:
+    """The Request that `head` asks for. Without a destination the target must be absolute (we are the proxy).
+
+    Raises MisdirectedError.
+    """
+    target = head.target.decode("latin-1")
+    if destination is None:
+        destination, target = _absolute(target)
+    elif target.startswith(("http://", "https://")):
+        named, target = _absolute(target)
+        _same_host(named.host, destination)
+    elif head.authority:
+        try:
+            host, _ = split_authority(head.authority.decode("latin-1"), destination.port)
+        except ValueError as failure:
+            raise MisdirectedError(400, "the Host field is not a host and port") from failure
+        _same_host(host, destination)
+    headers = [pair for pair in end_to_end(head.headers) if pair[0] not in _NOT_KEPT]
+    return Request(
+        method=head.method.decode("latin-1"),
+        scheme=destination.scheme,
+        host=destination.host,
+        port=destination.port,
+        target=target,
+        headers=headers,
+        body=body,
+        http_version=head.http_version,
+    )
+
+
+def _absolute(target: str) -> tuple[Destination, str]:
+    if not target.startswith(("http://", "https://")):
+        raise MisdirectedError(
+            400,
+            "This is an HTTP proxy (Skinflint). Use it through HTTPS_PROXY, or start a listener in reverse mode "
+            "for requests that name no origin.",
+        )
+    try:
+        url = urlsplit(target)
+        default = 443 if url.scheme == "https" else 80
+        host, port = split_authority(url.netloc.rpartition("@")[2], default)
+    except ValueError as failure:
+        raise MisdirectedError(400, "the request's target is not a URL") from failure
+    rest = target.split("://", 1)[1].partition("/")
+    path = "/" + rest[2] if rest[1] else "/"
+    return Destination(url.scheme, host, port), path
+
+
+def _same_host(host: str, destination: Destination) -> None:
+    # The cache and the credentials belong to the origin that TLS named; RFC 9110, section 7.4 says to answer 421.
+    if not destination.fixed and host != destination.host:
+        raise MisdirectedError(421, "the Host field names another origin than this connection is for")

@@ -1,0 +1,99 @@
+"""mitmproxy, trimmed to what we use of it: listeners and modes, and nothing that touches HTTP.
+
+Its master is run by hand: its own `run` installs asyncio's eager task factory, which uvloop does not take on
+Python 3.13.0, and handles signals, which are ours.
+"""
+
+import re
+from collections.abc import Sequence
+
+from mitmproxy import options
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.master import Master
+
+from config.schema import Listener, split_address
+from proxy.edge.bridge import Bridge
+from proxy.edge.decide import Going
+from proxy.edge.destination import split_authority
+from proxy.edge.select import Select
+
+
+_LONGEST_S = 2**31  # our own deadlines apply; mitmproxy's are in the way of long thinking models
+
+
+class ListenError(Exception):
+    """A listener could not be opened; the text says which and why."""
+
+
+class Edge:
+    """The client side as a whole."""
+
+    def __init__(self, bridge: Bridge, listeners: Sequence[Listener]) -> None:
+        self._listeners = listeners
+        modes = {mode_spec(listener): going(listener) for listener in listeners}
+        self._master = Master(options.Options(), with_termlog=False)
+        self._server = Proxyserver()  # type: ignore[no-untyped-call]
+        self.select = Select(bridge, self._server, {k: v for k, v in modes.items() if v is not None})
+        self._master.addons.add(self._server, self.select)  # type: ignore[no-untyped-call]
+        self._master.options.update(  # type: ignore[no-untyped-call]
+            mode=list(modes),
+            connection_strategy="lazy",
+            keep_host_header=True,
+            tcp_timeout=_LONGEST_S,
+        )
+
+    async def start(self) -> list[tuple[str, str]]:
+        """Open all listeners; returns (mode, address) of each. Raises ListenError."""
+        await self._server.setup_servers()
+        await self._master.running()
+        bound = []
+        for listener, instance in zip(self._listeners, self._server.servers, strict=True):
+            if not instance.is_running or not instance.listen_addrs:
+                await self.stop()
+                reason = instance.last_exception or "no address"
+                raise ListenError(f"cannot listen on {listener.address} ({listener.mode}): {reason}")
+            bound.append((listener.mode, _shown(instance.listen_addrs[0])))
+        return bound
+
+    async def stop_accepting(self) -> None:
+        """Close the listeners; connections that are there stay."""
+        self.select.accepting = False
+        await self._server.servers.update([])
+
+    async def stop(self) -> None:
+        """Close everything that is left."""
+        await self._server.servers.update([])
+        for handler in list(self._server.connections.values()):
+            for io in list(handler.transports.values()):
+                if io.handler is not None:
+                    io.handler.cancel("stopping")
+        await self._master.done()
+
+
+def mode_spec(listener: Listener) -> str:
+    """mitmproxy's way of saying a listener: `mode@host:port`, IPv6 without brackets."""
+    host, port = split_address(listener.address)
+    if listener.mode.startswith("reverse:"):
+        # The URL's path is no business of mitmproxy's.
+        match = re.match(r"reverse:(https?://[^/?#]+)", listener.mode)
+        assert match is not None
+        return f"reverse:{match[1]}@{host}:{port}"
+    if listener.mode == "hosts":
+        return f"reverse:https://sni.invalid:443@{host}:{port}"
+    return f"{listener.mode}@{host}:{port}"
+
+
+def going(listener: Listener) -> Going | None:
+    """Where this listener's connections go, if the listener says so."""
+    if listener.mode == "hosts":
+        return Going("", 443)
+    if not listener.mode.startswith("reverse:"):
+        return None
+    scheme, _, rest = listener.mode.removeprefix("reverse:").partition("://")
+    host, port = split_authority(rest.partition("/")[0], 443 if scheme == "https" else 80)
+    return Going(host, port, fixed=True, tls=scheme == "https")
+
+
+def _shown(address: tuple[str, int]) -> str:
+    host, port = address[0], address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

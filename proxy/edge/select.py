@@ -1,0 +1,188 @@
+"""The mitmproxy addon that chooses what becomes of each client connection, and the layer that carries the choice out.
+
+mitmproxy accepts and tells where a connection was going; `next_layer` asks us. What is ours, and what is relayed, both
+leave mitmproxy by handover; the decision itself is in decide.py.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import structlog
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Client
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.tls import parse_client_hello
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.proxy.mode_specs import RegularMode
+
+from proxy.edge.bridge import Bridge
+from proxy.edge.connect import ConnectLayer
+from proxy.edge.connection import ClientConnection
+from proxy.edge.decide import Close, Decision, Going, Hello, Ours, Tunnel, decide_plain, decide_tls
+from proxy.edge.handover import GatedReader, Handover
+from proxy.edge.leaf import HostNotPermittedError
+from proxy.edge.pins import PinKey, tls_stack
+from proxy.edge.tunnel import TunnelConnection
+
+log = structlog.get_logger(__name__)
+
+_MAX_HELLO = 65_536
+
+
+class Select:
+    """See the module. `modes`: mitmproxy's mode specification -> where its connections go, where the listener says so;
+    CONNECT and the kernel say it for all others."""
+
+    name = "nextlayer"  # by which mitmproxy looks for the addon that chooses layers
+
+    def __init__(self, bridge: Bridge, server: Proxyserver, modes: dict[str, Going]) -> None:
+        self.bridge = bridge
+        self._server = server
+        self._modes = modes
+        self.accepting = True
+
+    # -- decide.Rules
+
+    def is_provider(self, host: str, port: int) -> bool:
+        """See decide.Rules."""
+        return self.bridge.registry.match(host, port) is not None
+
+    def is_pinned(self, key: PinKey) -> bool:
+        """See decide.Rules."""
+        return self.bridge.pins.is_pinned(key)
+
+    @property
+    def passthrough(self) -> Sequence[str]:
+        """See decide.Rules."""
+        return self.bridge.settings.passthrough.hosts
+
+    # -- mitmproxy's hooks
+
+    def client_connected(self, client: Client) -> None:
+        """Put the gate in, before anything is read."""
+        if not self.accepting or len(self._server.connections) > self.bridge.settings.limits.max_connections:
+            client.error = "too many connections"
+            self.bridge.count_connection("refused")
+            return
+        io = self._handler(client).transports[client]
+        io.reader = GatedReader(cast(asyncio.StreamReader, io.reader))  # type: ignore[assignment]
+
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        """mitmproxy asks, at the start and after each piece."""
+        context = nextlayer.context
+        if isinstance(context.client.proxy_mode, RegularMode) and len(context.layers) == 1:
+            nextlayer.layer = ConnectLayer(context, self)
+            return
+        going = self._modes.get(context.client.proxy_mode.full_spec) or _going(context)
+        data: bytes = nextlayer.data_client()  # type: ignore[no-untyped-call]
+        if not data:
+            return
+        decision = self.decide(data, going, context.client)
+        if decision is None:
+            self.handover(context).more()
+        else:
+            nextlayer.layer = TakeOver(context, self, decision, data)
+
+    # -- choosing
+
+    def decide(self, data: bytes, going: Going, client: Client) -> Decision | None:
+        """None: more bytes are needed."""
+        if not starts_like_tls_record(data):
+            return decide_plain(data, going, self) if len(data) >= 8 or not data[:1].isalpha() else None
+        if len(data) > _MAX_HELLO:
+            return Close("oversized_client_hello")
+        try:
+            parsed = parse_client_hello(data)
+        except ValueError:
+            return Tunnel(going.host, going.port, "not_tls") if going.host else Close("not_tls")
+        if parsed is None:
+            return None
+        extensions = [number for number, _ in parsed.extensions]
+        hello = Hello(
+            server_name=(parsed.sni or "").lower().rstrip("."),
+            alpn=tuple(parsed.alpn_protocols),
+            tls_stack=tls_stack(parsed.cipher_suites, extensions),
+        )
+        return decide_tls(hello, going, client.peername[0], self)
+
+    def handover(self, context: Context) -> Handover:
+        """The right to this client's socket."""
+        return Handover(self._handler(context.client), context.client)
+
+    def _handler(self, client: Client) -> ProxyConnectionHandler:
+        return self._server.connections[client.id]
+
+    def listens_on(self, host: str, port: int) -> bool:
+        """Would a connection there come back to us?"""
+        for server in self._server.servers:
+            for address in server.listen_addrs:
+                if port == address[1] and host in ("localhost", "127.0.0.1", "::1", address[0]):
+                    return True
+        return False
+
+
+def _going(context: Context) -> Going:
+    address = context.server.address
+    if address is None:
+        return Going("", 443)
+    return Going(address[0].lower().rstrip("."), address[1])
+
+
+class TakeOver(layer.Layer):
+    """Carries a decision out: the socket leaves mitmproxy."""
+
+    def __init__(self, context: Context, select: Select, decision: Decision, seen: bytes) -> None:
+        super().__init__(context)
+        self._select = select
+        self._decision = decision
+        self._seen = seen
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.Start):
+            if isinstance(self._decision, Close):
+                log.info("connection_closed", reason=self._decision.reason, client=self.context.client.peername[0])
+                self._select.bridge.count_connection("closed")
+                yield commands.CloseConnection(self.context.client)
+            else:
+                take_over(self._select, self.context, self._decision, self._seen)
+        elif isinstance(event, events.ConnectionClosed):
+            yield commands.CloseConnection(self.context.client)
+
+
+def take_over(select: Select, context: Context, decision: Ours | Tunnel, seen: bytes) -> None:
+    """Put our protocol on the client's socket."""
+    bridge, handover = select.bridge, select.handover(context)
+    protocol: ClientConnection | TunnelConnection
+    if isinstance(decision, Ours):
+        destination = decision.destination
+        try:
+            make = partial(bridge.leaves.context, destination.host if not destination.fixed else _own_name(seen))
+            tls = make() if decision.with_tls else None
+        except HostNotPermittedError:
+            log.warning("host_not_in_certificate", host=destination.host, mend="delete the ca folder, or restart")
+            decision = Tunnel(destination.host, destination.port, "not_in_certificate")
+        else:
+            bridge.count_connection("intercepted")
+            protocol = ClientConnection(
+                bridge,
+                handover,
+                peer=context.client.peername[0],
+                destination=destination,
+                tls=tls,
+                pin=decision.pin,
+            )
+            protocol.start(handover.begin(protocol, seen))
+            return
+    bridge.count_connection(f"tunnelled_{decision.reason}")
+    protocol = TunnelConnection(handover, bridge.pool.dialer, bridge.tasks, decision.host, decision.port)
+    protocol.start(handover.begin(protocol, seen))
+
+
+def _own_name(seen: bytes) -> str:
+    """Behind a reverse listener with TLS, the certificate is for the name by which the client knows us."""
+    parsed = parse_client_hello(seen)
+    return (parsed.sni if parsed is not None else None) or "localhost"

@@ -1,0 +1,51 @@
+"""Requests that stop being HTTP: WebSockets (realtime) and gRPC. The origin's side is opened raw, the client's own
+bytes are replayed to it, and from there on it is a relay behind our TLS.
+
+They are identified, counted and land in the ledger as bypass; what is said on them is not looked at.
+"""
+
+from proxy.edge.relay import Relay
+from proxy.edge.stream import ClientStream
+from proxy.exchange.chain import Handler
+from proxy.exchange.headers import HeaderList
+from proxy.exchange.model import Exchange
+from proxy.upstream.pool import Pool
+from proxy.wire.http2 import Http2Server
+
+_PROXY_FIELDS = frozenset({b"proxy-connection", b"proxy-authorization"})
+
+
+async def run_upgrade(stream: ClientStream, exchange: Exchange, pool: Pool, passing: Handler) -> None:
+    """Relay this connection to its origin until both sides have ended. `passing` is the chain that only identifies and
+    meters. Raises UpstreamError when the origin cannot be reached."""
+    await passing(exchange)
+    request, connection = exchange.request, stream.connection
+    codec = connection.codec
+    assert codec is not None
+    is_http2 = isinstance(codec, Http2Server)
+    context = pool.tls_context("h2" if is_http2 else "http/1.1") if request.scheme == "https" else None
+    reader, writer = await pool.dialer.open(request.host, request.port, context)
+    # No wait between taking the client's bytes and relaying the next ones.
+    replay = codec.take_raw() if isinstance(codec, Http2Server) else _head(stream, exchange) + codec.take_unparsed()
+    stream.is_answering = True
+    exchange.status = 101
+    relay = Relay(connection, reader, writer)
+    connection.relay_to(relay)
+    relay.from_client(replay)
+
+    def count(received: int) -> None:
+        exchange.response_bytes += received
+
+    try:
+        await relay.run(count)
+    finally:
+        relay.close()
+        connection.close()
+
+
+def _head(stream: ClientStream, exchange: Exchange) -> bytes:
+    request, head = exchange.request, stream.head
+    fields: HeaderList = [(b"host", request.authority.encode())]
+    fields += [pair for pair in head.headers if pair[0] not in _PROXY_FIELDS and pair[0] != b"host"]
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in fields)
+    return head.method + b" " + request.target.encode("latin-1") + b" HTTP/1.1\r\n" + lines + b"\r\n"

@@ -1,0 +1,69 @@
+"""The request's Cache-Control (RFC 9111, section 5.2.1), and what it makes of an entry. Pure."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from proxy.exchange.headers import HeaderList, joined
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """What the client allows. Ages in seconds; None: not said."""
+
+    no_store: bool = False
+    no_cache: bool = False
+    only_if_cached: bool = False
+    max_age: float | None = None
+    max_stale: float | None = None
+    min_fresh: float | None = None
+
+
+NONE = Directives()
+
+
+class Use(Enum):
+    """What becomes of a stored answer."""
+
+    FRESH = "fresh"
+    STALE = "stale"  # older than its ttl, and the client said it would do
+    NO = "no"
+
+
+def parse(headers: HeaderList) -> Directives:
+    """The request's directives. Unknown ones are ignored, malformed ages too."""
+    value = joined(headers, b"cache-control").lower()
+    if not value:
+        legacy = joined(headers, b"pragma").lower()
+        return Directives(no_cache=True) if b"no-cache" in legacy else NONE
+    said: dict[bytes, bytes] = {}
+    for part in value.split(b","):
+        name, _, argument = part.strip().partition(b"=")
+        said[name] = argument.strip(b'" ')
+    return Directives(
+        no_store=b"no-store" in said,
+        no_cache=b"no-cache" in said,
+        only_if_cached=b"only-if-cached" in said,
+        max_age=_seconds(said.get(b"max-age")),
+        max_stale=_seconds(said[b"max-stale"] or b"31536000") if b"max-stale" in said else None,
+        min_fresh=_seconds(said.get(b"min-fresh")),
+    )
+
+
+def _seconds(argument: bytes | None) -> float | None:
+    if argument is None or not argument.isdigit():
+        return None
+    return float(min(int(argument), 31_536_000))
+
+
+def judge(directives: Directives, age_s: float, ttl_s: float) -> Use:
+    """May an answer of this age, kept for this long, be used?"""
+    if directives.max_age is not None and age_s > directives.max_age:
+        return Use.NO
+    remaining = ttl_s - age_s
+    if directives.min_fresh is not None and remaining < directives.min_fresh:
+        return Use.NO
+    if remaining >= 0:
+        return Use.FRESH
+    if directives.max_stale is not None and -remaining <= directives.max_stale:
+        return Use.STALE
+    return Use.NO

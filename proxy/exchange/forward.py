@@ -1,0 +1,65 @@
+"""The one loop that moves a body from upstream to a client: it sends, then shows.
+
+Rules: a tap that raises is dropped and the body goes on; backpressure is the sink's; whoever runs the loop closes the
+body, and tells every tap exactly once how it ended.
+"""
+
+from typing import Protocol
+
+import structlog
+
+from proxy.exchange.model import Body, Ending, Tap
+
+log = structlog.get_logger(__name__)
+
+
+class Sink(Protocol):
+    """Where the body goes."""
+
+    def write(self, chunk: bytes) -> bool:
+        """Send a piece; False when the sink is full and `drain` must be awaited before the next."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the sink takes more."""
+        ...
+
+
+def show(taps: list[Tap], chunk: bytes) -> None:
+    """Show a piece to the taps; those that raise are dropped."""
+    for tap in tuple(taps):
+        try:
+            tap.feed(chunk)
+        except Exception as failure:
+            taps.remove(tap)
+            log.warning("tap_failed", tap=type(tap).__name__, error=type(failure).__name__)
+
+
+def show_end(taps: list[Tap], ending: Ending) -> None:
+    """Tell the taps how the body ended. Each hears it once."""
+    remaining = tuple(taps)
+    taps.clear()
+    for tap in remaining:
+        try:
+            tap.end(ending)
+        except Exception as failure:
+            log.warning("tap_failed", tap=type(tap).__name__, error=type(failure).__name__)
+
+
+async def forward(body: Body, taps: list[Tap], sink: Sink) -> None:
+    """Move the whole body. Raises what the body raises, and CancelledError when the client is gone."""
+    ending = Ending.ABANDONED
+    try:
+        while (chunk := await body.read()) is not None:
+            room = sink.write(chunk)
+            if taps:
+                show(taps, chunk)
+            if not room:
+                await sink.drain()
+        ending = Ending.COMPLETE
+    except Exception:
+        ending = Ending.TRUNCATED
+        raise
+    finally:
+        show_end(taps, ending)
+        await body.aclose()

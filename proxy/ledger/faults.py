@@ -1,0 +1,76 @@
+"""What may go wrong with the ledger's database, in words an operator can act on.
+
+Rules: every failure of a driver is translated here, at the edge, and keeps its cause; nothing here quotes a row, a
+password or an SQL parameter. A fault of one row (a value that the database refuses) is told from a fault of the store.
+"""
+
+import sqlite3
+from typing import Final
+
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    SQLAlchemyError,
+)
+
+# Raised for one value of one row: writing the others may well succeed.
+ROW_FAULTS: Final = (
+    IntegrityError,
+    DataError,
+    OverflowError,
+    UnicodeError,
+    TypeError,
+    ValueError,
+)
+STORE_FAULTS: Final = (SQLAlchemyError, sqlite3.Error, OSError, ImportError)
+
+_CORRUPT_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes hold the primary one in their lowest byte
+
+_ADVICE: Final = (
+    ("database or disk is full", "free some disk space; the rows wait in memory until then"),
+    ("readonly database", "make the file and its directory writable for the user that runs Skinflint"),
+    ("database is locked", "another process holds the ledger: end it, or give each proxy a data_dir of its own"),
+    ("unable to open database file", "make sure that its directory exists and is writable"),
+    ("disk i/o error", "check the disk or volume that holds the ledger"),
+)
+
+
+class StoreError(Exception):
+    """The ledger's store cannot be used now. `reason` says what happened, `advice` what to do about it."""
+
+    def __init__(self, reason: str, *, advice: str, is_corrupt: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.advice = advice
+        self.is_corrupt = is_corrupt
+
+
+class LedgerError(Exception):
+    """A report cannot be made. The message is meant for whoever asked for it."""
+
+
+def translate(error: Exception) -> StoreError:
+    """The failure of a driver, of the file system or of SQLAlchemy as a StoreError."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if isinstance(cause, ImportError):
+        return StoreError("the database driver is not installed", advice="install the driver that ledger.url names")
+    if isinstance(cause, ArgumentError):
+        return StoreError("ledger.url is not a database URL", advice="write it as sqlite:////path/to/ledger.sqlite")
+    code = getattr(cause, "sqlite_errorcode", None)
+    if isinstance(code, int) and code & _PRIMARY_CODE in _CORRUPT_CODES:
+        return StoreError(_first_line(cause), advice="it is set aside and a new one begun", is_corrupt=True)
+    reason = _first_line(cause)
+    for words, advice in _ADVICE:
+        if words in reason.lower():
+            return StoreError(reason, advice=advice)
+    return StoreError(reason, advice="check that the database can be reached and written to")
+
+
+def _first_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__

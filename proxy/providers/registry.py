@@ -1,0 +1,175 @@
+"""Which provider a host belongs to: the packaged table and the settings, made into dialects once.
+
+Rules: an exact name wins over a pattern, the settings win over the package, and the earlier entry over the later one.
+Patterns are tried once for each host that is met; what came of it is remembered, in a bounded memory. A registry is
+immutable otherwise, and belongs to one snapshot of the settings.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from config.providers import load_providers
+from config.schema import ProviderHosts, Settings
+from proxy.exchange.provider import Provider
+from proxy.providers.anthropic import Anthropic
+from proxy.providers.azure import Azure
+from proxy.providers.bedrock import Bedrock
+from proxy.providers.cohere import Cohere
+from proxy.providers.compatible import Compatible
+from proxy.providers.entry import ProviderEntry
+from proxy.providers.gemini import Gemini
+from proxy.providers.mistral import Mistral
+from proxy.providers.ollama import Ollama
+from proxy.providers.openai import OpenAI
+from proxy.providers.vertex import Vertex
+
+DIALECTS: Final[Mapping[str, Callable[[ProviderEntry], Provider]]] = MappingProxyType(
+    {
+        "openai": OpenAI,
+        "compatible": Compatible,
+        "azure": Azure,
+        "mistral": Mistral,
+        "anthropic": Anthropic,
+        "gemini": Gemini,
+        "vertex": Vertex,
+        "bedrock": Bedrock,
+        "cohere": Cohere,
+        "ollama": Ollama,
+    }
+)
+
+DEFAULT_PORTS: Final = (443, 80)  # of a pattern that names none
+REMEMBERED_HOSTS: Final = 4096  # met hosts, providers or not, whose patterns are not tried again
+
+# NAME or NAME:PORT, [V6] or [V6]:PORT, V6.
+_HOST: Final = re.compile(
+    r"(?:(?P<name>[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)*)\.?|\[(?P<v6>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?"
+    r"|(?P<bare>[0-9a-f]*:[0-9a-f.]*:[0-9a-f:.]*)"
+)
+
+
+class Registry:
+    """The providers of one snapshot of the settings."""
+
+    def __init__(self, entries: Iterable[ProviderEntry]) -> None:
+        """Raises ValueError when an entry's dialect is unknown or one of its hosts is malformed."""
+        self._entries: dict[str, ProviderEntry] = {}
+        self._providers: dict[str, Provider] = {}
+        self._exact: dict[tuple[str, int], Provider] = {}
+        self._patterns: list[tuple[re.Pattern[str], tuple[int, ...], Provider]] = []
+        self._hosts: dict[str, None] = {}  # in order, each once
+        self._met: dict[tuple[str, int], Provider | None] = {}
+        for entry in entries:
+            self._add(entry)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Registry":
+        """The packaged providers and those of the settings, without the disabled ones.
+
+        A provider of the settings that bears a packaged name adds hosts to it. Raises ValueError, naming the setting
+        and what is allowed, when a dialect, a disabled name or a host is wrong.
+        """
+        packaged = {entry.name: entry for entry in load_providers()}
+        configured = [_configured(name, hosts, packaged) for name, hosts in settings.providers.items()]
+        known = packaged.keys() | settings.providers.keys()
+        for name in settings.disabled_providers:
+            if name not in known:
+                raise ValueError(f"disabled_providers: {name!r} is unknown; allowed: {', '.join(sorted(known))}")
+        entries = [*configured, *packaged.values()]
+        return cls(entry for entry in entries if entry.name not in settings.disabled_providers)
+
+    def match(self, host: str, port: int) -> Provider | None:
+        """The provider that is reached at `host` (a name or an address, without brackets) and `port`, or None."""
+        origin = (host, port)
+        if (provider := self._exact.get(origin)) is not None:
+            return provider
+        try:
+            return self._met[origin]
+        except KeyError:
+            return self._remember(origin)
+
+    def hosts(self) -> tuple[str, ...]:
+        """Every name, address and pattern, without ports, each once."""
+        return tuple(self._hosts)
+
+    def by_name(self, name: str) -> Provider | None:
+        """The provider of this name; of several with one name the first, which the settings' come before."""
+        return self._providers.get(name)
+
+    def entry(self, name: str) -> ProviderEntry | None:
+        """The row behind `by_name(name)`: its price id, for one."""
+        return self._entries.get(name)
+
+    def names(self) -> tuple[str, ...]:
+        """All names, in order."""
+        return tuple(self._providers)
+
+    def _add(self, entry: ProviderEntry) -> None:
+        dialect = DIALECTS.get(entry.dialect)
+        if dialect is None:
+            raise ValueError(f"{entry.name}: unknown dialect {entry.dialect!r}; allowed: {', '.join(DIALECTS)}")
+        provider = dialect(entry)
+        self._entries.setdefault(entry.name, entry)
+        self._providers.setdefault(entry.name, provider)
+        for text in entry.hosts:
+            pattern, ports = _parse_host(text, setting=f"providers.{entry.name}.hosts")
+            self._hosts[pattern] = None
+            if "*" in pattern:
+                self._patterns.append((_compile(pattern), ports, provider))
+                continue
+            for port in ports:
+                self._exact.setdefault((pattern, port), provider)
+
+    def _remember(self, origin: tuple[str, int]) -> Provider | None:
+        """The slow way: the name's other spellings, then the patterns."""
+        host, port = origin[0].lower().removesuffix("."), origin[1]
+        found = self._exact.get((host, port))
+        if found is None:
+            matching = (p for pattern, ports, p in self._patterns if port in ports and pattern.fullmatch(host))
+            found = next(matching, None)
+        if len(self._met) >= REMEMBERED_HOSTS:
+            del self._met[next(iter(self._met))]
+        self._met[origin] = found
+        return found
+
+
+def _configured(name: str, hosts: ProviderHosts, packaged: Mapping[str, ProviderEntry]) -> ProviderEntry:
+    """A provider of the settings as an entry. What it does not say is taken from the packaged provider that its
+    dialect names; without a dialect, from the one of its own name, or else it is a server like OpenAI's."""
+    if "dialect" not in hosts.model_fields_set:
+        base = packaged.get(name) or replace(packaged["openai"], dialect="compatible")
+    elif hosts.dialect in packaged:
+        base = packaged[hosts.dialect]
+    elif hosts.dialect in DIALECTS:
+        base = ProviderEntry(name=name, dialect=hosts.dialect)
+    else:
+        allowed = ", ".join(sorted({*DIALECTS, *packaged}))
+        raise ValueError(f"providers.{name}.dialect: unknown dialect {hosts.dialect!r}; allowed: {allowed}")
+    return replace(base, name=name, hosts=hosts.hosts, base_path=_base_path(name, hosts, base))
+
+
+def _base_path(name: str, hosts: ProviderHosts, base: ProviderEntry) -> str:
+    """The setting; unset, that of the provider whose name this is. Hosts of one's own have none by default."""
+    if "base_path" not in hosts.model_fields_set:
+        return base.base_path if name == base.name else ""
+    path = hosts.base_path.strip("/")
+    return "/" + path if path else ""
+
+
+def _parse_host(text: str, *, setting: str) -> tuple[str, tuple[int, ...]]:
+    """A pattern in lower case, and the ports it is meant for. Raises ValueError, naming the setting."""
+    found = _HOST.fullmatch(text.strip().lower())
+    port = int(found["port"] or 443) if found else 0
+    if not found or not 0 < port <= 65_535:
+        raise ValueError(f"{setting}: {text!r} is not HOST or HOST:PORT; `*` may stand for labels of the host")
+    host = found["name"] or found["v6"] or found["bare"]
+    return host, (port,) if found["port"] else DEFAULT_PORTS
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    """`*.` at the start stands for one or more labels; any other `*` for characters of one label, at least one."""
+    leading, rest = ("(?:[^.]+[.])+", pattern[2:]) if pattern.startswith("*.") else ("", pattern)
+    return re.compile(leading + "[^.]+".join(re.escape(part) for part in rest.split("*")))

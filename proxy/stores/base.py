@@ -1,0 +1,95 @@
+"""What a cache tier keeps, and how it is asked.
+
+Rules: an entry is a complete, successful answer, as the origin sent it: same status, fields and body bytes. Its body is
+zstd-compressed here unless the origin had already compressed it. Stores never raise for a key they do not have.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import zstandard
+
+from proxy.exchange.headers import HeaderList
+from proxy.exchange.usage import Usage
+
+_MIN_PACKED = 512  # below this zstd saves next to nothing, and unpacking costs a microsecond
+_LEVEL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One answer. `packed`: the body is a zstd frame around the bytes that were received."""
+
+    status: int
+    headers: HeaderList
+    body: bytes
+    packed: bool
+    stored_at: float  # seconds since the epoch
+    ttl_s: float
+    provider: str
+    operation: str
+    model: str
+    usage: Usage | None = None
+    cost_nanousd: int | None = None
+    size: int = field(default=0, compare=False)
+
+    def age(self, now: float) -> float:
+        """Seconds since it was received."""
+        return max(0.0, now - self.stored_at)
+
+    def original(self) -> bytes:
+        """The body's bytes as they were received."""
+        return zstandard.ZstdDecompressor().decompress(self.body) if self.packed else self.body
+
+
+def pack(body: bytes, content_encoding: bytes | None) -> tuple[bytes, bool]:
+    """The body as an entry keeps it, and whether it was compressed for that."""
+    if content_encoding or len(body) < _MIN_PACKED:
+        return body, False
+    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(body)
+    return (packed, True) if len(packed) < len(body) else (body, False)
+
+
+def size_of(entry: Entry, key: bytes) -> int:
+    """Everything that holding this entry takes, in bytes, Python's own overhead included."""
+    total = sys.getsizeof(key) + sys.getsizeof(entry) + sys.getsizeof(entry.body) + sys.getsizeof(entry.headers)
+    for name, value in entry.headers:
+        total += sys.getsizeof((name, value)) + sys.getsizeof(name) + sys.getsizeof(value)
+    total += sys.getsizeof(entry.model) + sys.getsizeof(entry.usage) + 4 * sys.getsizeof(0.0)
+    return total + 200  # the place in the table: a key, a link in the order and their pointers
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """A tier's state, for /v1/stats and the metrics."""
+
+    tier: str
+    entries: int
+    used_bytes: int
+    limit_bytes: int
+    evicted: int
+
+
+class Store(Protocol):
+    """One tier."""
+
+    async def get(self, key: bytes) -> Entry | None:
+        """The entry, fresh or not; the caller judges its age."""
+        ...
+
+    async def put(self, key: bytes, entry: Entry) -> None:
+        """Keep it, replacing an older one."""
+        ...
+
+    async def delete(self, key: bytes) -> bool:
+        """Forget it; False if it was not there."""
+        ...
+
+    async def clear(self) -> int:
+        """Forget everything; returns how many entries that were."""
+        ...
+
+    def stats(self) -> StoreStats:
+        """State, cheaply."""
+        ...

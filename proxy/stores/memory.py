@@ -1,0 +1,58 @@
+"""The tier in this process: least recently used goes first, and everything an entry holds is counted."""
+
+import dataclasses
+from collections import OrderedDict
+
+from proxy.stores.base import Entry, StoreStats, size_of
+
+
+class MemoryStore:
+    """Bounded by bytes. An entry larger than an eighth of the bound is not kept: it would push out too much."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._used = 0
+        self._evicted = 0
+
+    async def get(self, key: bytes) -> Entry | None:
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+        return entry
+
+    async def put(self, key: bytes, entry: Entry) -> None:
+        size = size_of(entry, key)
+        await self.delete(key)
+        if size > self._limit // 8:
+            return
+        self._entries[key] = dataclasses.replace(entry, size=size)
+        self._used += size
+        self._shrink()
+
+    async def delete(self, key: bytes) -> bool:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return False
+        self._used -= entry.size
+        return True
+
+    async def clear(self) -> int:
+        count = len(self._entries)
+        self._entries.clear()
+        self._used = 0
+        return count
+
+    def resize(self, limit_bytes: int) -> None:
+        """A new bound, obeyed at once."""
+        self._limit = limit_bytes
+        self._shrink()
+
+    def _shrink(self) -> None:
+        while self._used > self._limit:
+            _, entry = self._entries.popitem(last=False)
+            self._used -= entry.size
+            self._evicted += 1
+
+    def stats(self) -> StoreStats:
+        return StoreStats("memory", len(self._entries), self._used, self._limit, self._evicted)

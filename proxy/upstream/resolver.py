@@ -1,0 +1,67 @@
+"""Finding an origin's address, where the ordinary way will not do.
+
+`upstream.resolve` fixes addresses by hand. In `hosts` mode the hosts file leads every provider's name to ourselves, so
+names are asked of DNS directly. In all other cases `address` is None: the connection's own lookup (both address
+families, in the system's order) is best left alone.
+"""
+
+import time
+from dataclasses import dataclass
+
+import mitmproxy_rs
+
+from config.schema import split_address
+from proxy.exchange.errors import UpstreamError
+
+_KEEP_S = 30.0  # providers' records live for a minute or less
+_MAX_NAMES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    addresses: tuple[str, ...]
+    until: float
+
+
+class Resolver:
+    """Addresses for origins. `ignore_hosts_file`: ask DNS alone."""
+
+    def __init__(self, fixed: dict[str, str], *, ignore_hosts_file: bool) -> None:
+        self._fixed = {host.lower(): split_address(address) for host, address in fixed.items()}
+        self._dns = mitmproxy_rs.dns.DnsResolver(use_hosts_file=False) if ignore_hosts_file else None
+        self._answers: dict[str, _Answer] = {}
+
+    async def address(self, host: str, port: int) -> tuple[str, int] | None:
+        """Where to connect to, or None to use the system's lookup. Raises UpstreamError when DNS has no answer."""
+        if (fixed := self._fixed.get(host)) is not None:
+            return fixed
+        if self._dns is None or _is_address(host):
+            return None
+        answer = self._answers.get(host)
+        now = time.monotonic()
+        if answer is None or answer.until < now:
+            try:
+                found = await self._dns.lookup_ip(host)
+            except (OSError, ValueError) as failure:
+                raise UpstreamError("dns_error", "the origin's name could not be resolved", sent=False) from failure
+            if len(self._answers) >= _MAX_NAMES:
+                self._answers.clear()
+            answer = self._answers[host] = _Answer(tuple(found), now + _KEEP_S)
+        if not answer.addresses:
+            raise UpstreamError("dns_error", "the origin's name has no address", sent=False)
+        return answer.addresses[0], port
+
+    def known_addresses(self, host: str, port: int) -> list[tuple[str, int]]:
+        """Where connections to this origin can lead, without asking anybody; for counting only."""
+        if (fixed := self._fixed.get(host)) is not None:
+            return [fixed]
+        if host == "localhost":
+            return [("127.0.0.1", port), ("::1", port)]
+        if _is_address(host):
+            return [(host, port)]
+        answer = self._answers.get(host)
+        return [(address, port) for address in answer.addresses] if answer is not None else []
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()

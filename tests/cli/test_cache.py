@@ -1,0 +1,101 @@
+"""cache stats and cache clear against an admin listener."""
+
+import dataclasses
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from proxy import runtime
+from tests.cli.conftest import Run
+from tests.cli.test_runtime import make_runtime
+
+
+class Admin(HTTPServer):
+    """Answers as it is told and remembers what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[str] = []
+        self.status = 200
+        self.body = json.dumps({"cache": {"entries": 3, "bytes": 12345}, "tiers": [{"name": "memory"}]}).encode()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Admin
+
+    def _answer(self) -> None:
+        self.server.asked.append(f"{self.command} {self.path}")
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    do_GET = do_POST = _answer  # noqa: N815 - the library's names
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def admin() -> Iterator[Admin]:
+    server = Admin()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_stats_are_shown_as_lines(skinflint: Run, admin: Admin) -> None:
+    result = skinflint("cache", "stats", "--admin", admin.address)
+    assert result.stdout.splitlines() == ["cache.entries  3", "cache.bytes    12,345", "tiers[0].name  memory"]
+    assert admin.asked == ["GET /v1/stats"]
+
+
+def test_stats_can_be_json(skinflint: Run, admin: Admin) -> None:
+    result = skinflint("cache", "stats", "--admin", admin.address, "--format", "json")
+    assert json.loads(result.stdout) == json.loads(admin.body)
+
+
+def test_clear_posts(skinflint: Run, admin: Admin) -> None:
+    admin.body = b""
+    assert skinflint("cache", "clear", "--admin", admin.address).exit_code == 0
+    assert admin.asked == ["POST /v1/cache/clear"]
+
+
+def test_the_running_proxy_is_found_and_no_proxy_is_used(
+    skinflint: Run, admin: Admin, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    runtime.write(dataclasses.replace(make_runtime(home / "data"), admin=admin.address.replace("127.0.0.1", "0.0.0.0")))
+    assert skinflint("cache", "stats", "--data-dir", "data").exit_code == 0
+    assert admin.asked == ["GET /v1/stats"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [(503, b"{}", "answered 503 to GET /v1/stats"), (200, b"<html>", "is not Skinflint's admin listener")],
+)
+def test_a_strange_answer_is_a_failure(skinflint: Run, admin: Admin, status: int, body: bytes, message: str) -> None:
+    admin.status, admin.body = status, body
+    result = skinflint("cache", "stats", "--admin", admin.address)
+    assert (result.exit_code, message in result.stderr) == (1, True)
+
+
+def test_nobody_answering_is_a_failure(skinflint: Run) -> None:
+    result = skinflint("cache", "stats", "--admin", "127.0.0.1:1")
+    assert (result.exit_code, "does not answer" in result.stderr) == (1, True)
+
+
+def test_an_address_that_is_none_is_a_mistake(skinflint: Run) -> None:
+    result = skinflint("cache", "stats", "--admin", "nonsense")
+    assert (result.exit_code, "HOST:PORT" in result.stderr) == (2, True)

@@ -1,0 +1,67 @@
+"""skinflint run: what it says, where it can be found, and how it stops."""
+
+import http.client
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy import runtime
+from proxy.cli.run import announcement
+from proxy.runtime import BoundListener
+from tests.cli.processes import end, run, start, wait_until
+from tests.cli.test_runtime import make_runtime
+
+
+def test_the_announcement_tells_how_to_use_it(tmp_path: Path) -> None:
+    assert announcement(make_runtime(tmp_path)).splitlines() == [
+        "Skinflint 1.2.3 is ready.",
+        "  listening  127.0.0.1:8080 (regular)",
+        "  admin      http://127.0.0.1:9190",
+        f"  CA         {tmp_path}/ca.pem",
+        'Use it from another shell: eval "$(skinflint env)"',
+    ]
+
+
+def test_without_a_regular_listener_there_is_no_hint(tmp_path: Path) -> None:
+    assert "eval" not in announcement(make_runtime(tmp_path, 0, BoundListener("hosts", "0.0.0.0:443")))
+
+
+ANY = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", "data")
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Iterator[tuple[runtime.Runtime, str, int, str]]:
+    """A proxy that ran and was told to stop: where it was, what `env` said, its status and its output."""
+    process = start(tmp_path, "run", *ANY)
+    try:
+        wait_until(lambda: process.poll() is not None or runtime.read(tmp_path / "data") is not None, "it is ready")
+        found = runtime.read(tmp_path / "data")
+        assert found is not None, process.communicate()
+        admin = http.client.HTTPConnection(found.admin, timeout=10)
+        admin.request("GET", "/livez")
+        assert admin.getresponse().status == 200
+        admin.close()
+        variables = run(tmp_path, "env", "--data-dir", "data").stdout
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(60)
+        yield found, variables, status, end(process)[0]
+    finally:
+        end(process)
+
+
+def test_it_can_be_found_while_it_runs(stopped: tuple[runtime.Runtime, str, int, str], tmp_path: Path) -> None:
+    found, variables, status, output = stopped
+    assert f"export HTTPS_PROXY={found.proxy_url}\n" in variables
+    assert output == announcement(found) + "\n"
+    assert status == 0
+    assert not (tmp_path / "data" / runtime.FILE_NAME).exists()
+
+
+def test_a_mistake_in_the_settings_is_status_1(tmp_path: Path) -> None:
+    result = run(tmp_path, "run", *ANY, "--set", "log.level=loud")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        'error: the settings have a problem: --set log.level: got "loud"; allowed: debug, info, warning, error\n'
+    )
