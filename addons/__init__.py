@@ -41,7 +41,7 @@ def chain(settings: Settings, parts: Parts) -> list[Stage]:
         Meter(parts.pricing, parts.settled, response_headers=settings.cache.response_headers),
         Identify(parts.registry, settings),
         *parts.extra,
-        Compress(ask_upstream=settings.compression.ask_upstream),
+        Compress(settings.compression),
         Fingerprint(parts.fingerprint_key, settings.cache),
         CacheStage(parts.store, settings, parts.tasks, parts.pricing.cost),
         Collapse(settings, parts.tasks),

@@ -8,11 +8,11 @@ Request bodies are compressed for origins that the settings say accept it, when 
 
 from dataclasses import replace
 
-from config.schema import Settings
+from config.schema import Compression, Settings
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import UpstreamError
-from proxy.exchange.headers import HeaderList, first, joined, without
 from proxy.exchange.forward import show, show_end
+from proxy.exchange.headers import HeaderList, first, joined, text, without
 from proxy.exchange.model import Body, Ending, Exchange, Response, Tap
 from proxy.wire.coding import CodingError, Decoder, acceptable, decoder, encode, negotiate
 
@@ -25,8 +25,10 @@ class Compress:
 
     name = "compress"
 
-    def __init__(self, *, ask_upstream: bool) -> None:
-        self._ask_upstream = ask_upstream
+    def __init__(self, settings: Compression) -> None:
+        self._ask_upstream = settings.ask_upstream
+        self._clients = settings.clients
+        self._min_bytes = settings.min_bytes
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
         request = exchange.request
@@ -39,9 +41,35 @@ class Compress:
                 exchange.request = replace(request, headers=[*headers, (b"accept-encoding", asked)])
         response = await call_next(exchange)
         coding = joined(response.headers, b"content-encoding").decode("latin-1").lower()
-        if not coding or request.method == "HEAD" or acceptable(wanted, coding):
+        if request.method == "HEAD" or (coding and acceptable(wanted, coding)):
             return response
-        return decoded(response, coding)
+        if coding:
+            response = decoded(response, coding)
+        return self._encoded(response, wanted, exchange.client)
+
+    def _encoded(self, response: Response, wanted: bytes | None, client: str) -> Response:
+        """A plain answer, compressed for a client that cannot take it plain, or that is not on this machine."""
+        body = response.body
+        must = not acceptable(wanted, "identity")
+        worth_it = self._clients == "all" or (self._clients == "remote" and not _is_local(client))
+        if not isinstance(body, bytes) or wanted is None or not body or not (must or worth_it):
+            return response
+        if not must and (len(body) < self._min_bytes or not _is_text(response.headers)):
+            return response
+        coding = negotiate(wanted, OURS)
+        if coding is None:
+            return response
+        headers = [*response.headers, (b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")]
+        return Response(response.status, headers, encode(coding, body), taps=response.taps)
+
+
+def _is_local(client: str) -> bool:
+    return client.startswith("127.") or client in ("::1", "::ffff:127.0.0.1", "")
+
+
+def _is_text(headers: HeaderList) -> bool:
+    kind = text(headers, b"content-type").partition(";")[0].lower()
+    return kind.startswith("text/") or kind.endswith(("json", "xml"))
 
 
 def asked_of_origin(wanted: bytes | None) -> bytes:

@@ -181,6 +181,10 @@ class Compression(Section):
     """Codings towards clients and origins."""
 
     ask_upstream: bool = True  # ask for what saves most, and undo it for clients that cannot
+    clients: Literal["remote", "all", "none"] = (
+        "remote"  # whom plain answers are compressed for; loopback is faster plain
+    )
+    min_bytes: Annotated[int, Field(ge=0)] = 1024  # below this a coding saves no packet
 
 
 class Cost(Section):

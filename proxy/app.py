@@ -1,40 +1,34 @@
 """Composition: settings → stores → pool → chain → edge. Read this first.
 
-`Skinflint` is one running proxy; `run` is a process around it, with signals. Everything is made here and handed to
-those who use it; nothing is global. A reload builds a new Snapshot and swaps it in whole: exchanges that have begun
-keep theirs.
+`Skinflint` is one running proxy; process.py is the process around it. Everything is made here and handed to those who
+use it; nothing is global. A reload builds a new Snapshot and swaps it in whole: exchanges that have begun keep theirs.
 """
 
-import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-import uvloop
 
 from addons import Parts, chain
 from addons.identify import Identify
 from addons.meter import Meter
 from config.errors import Problem, SettingsError
-from config.load import SettingsLoader
 from config.prices import load_prices
-from config.reload import ReloadWatcher
 from config.schema import Settings
 from proxy import version
-from proxy.admin.server import AdminServer, AdminSources, Readiness
+from proxy.admin.server import AdminServer
+from proxy.admin.views import Views
 from proxy.call_log import CallLog
 from proxy.counters import Counters
 from proxy.edge.bridge import Bridge, Snapshot
 from proxy.edge.ca import load_or_create
 from proxy.edge.leaf import LeafIssuer
-from proxy.edge.master import Edge, ListenError
+from proxy.edge.master import Edge
 from proxy.edge.pins import PinMemory
 from proxy.edge.trust import TrustFiles, trusted_sources, write_trust
 from proxy.exchange.chain import Handler, compose
@@ -45,7 +39,7 @@ from proxy.ledger.prices import PriceBook
 from proxy.ledger.pricing import ExchangePricing
 from proxy.ledger.writer import LedgerWriter
 from proxy.logs import setup as setup_logs
-from proxy.metrics import Gauge, LiveGauges, Metrics
+from proxy.metrics import LiveGauges, Metrics
 from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
 from proxy.stores.memory import MemoryStore
@@ -92,15 +86,17 @@ class Skinflint:
             pins=PinMemory(settings.passthrough.learn_ttl_s, time.monotonic),
         )
         self._edge = Edge(self._bridge, settings.listeners)
-        self._admin = AdminServer(
-            AdminSources(
-                registry=self._metrics.registry,
-                readiness=self._readiness,
-                stats=self._stats,
-                clear_cache=self._store.clear,
-            )
+        views = Views(
+            snapshot=lambda: self._snapshot,
+            is_stopping=lambda: self._stopping,
+            bridge=self._bridge,
+            store=self._store,
+            counters=self._counters,
+            ledger=self._ledger,
+            started_at=self._started_at,
         )
-        self._metrics.registry.register(LiveGauges(self._gauges()))
+        self._admin = AdminServer(self._metrics.registry, views)
+        self._metrics.registry.register(LiveGauges(views.gauges()))
 
     # -- life
 
@@ -214,99 +210,6 @@ class Skinflint:
         self._metrics.stage_failures.labels(stage).inc()
         log.error("stage_failed", stage=stage, exchange=exchange.id, error=type(failure).__name__, exc_info=failure)
 
-    # -- what operators see
-
-    def _readiness(self) -> Readiness:
-        reasons = []
-        if self._stopping:
-            reasons.append("stopping")
-        if self._ledger is not None and (status := self._ledger.status()).state != "ok":
-            reasons.append(f"degraded: ledger: {status.reason}")
-        return Readiness(ready=not self._stopping, reasons=tuple(reasons))
-
-    def _stats(self) -> dict[str, object]:
-        memory = self._store.stats()
-        ledger = self._ledger.status() if self._ledger is not None else None
-        return {
-            "version": version(),
-            "uptime_s": round(time.time() - self._started_at, 1),
-            "profile": self._snapshot.settings.profile,
-            "calls": self._counters.totals(),
-            "cache": {
-                "memory": {
-                    "entries": memory.entries,
-                    "used_bytes": memory.used_bytes,
-                    "limit_bytes": memory.limit_bytes,
-                    "evicted": memory.evicted,
-                }
-            },
-            "client_connections": len(self._bridge.connections),
-            "exchanges_in_flight": len(self._bridge.tasks),
-            "upstream": [
-                {
-                    "origin": use.origin,
-                    "protocol": use.protocol,
-                    "connections": use.connections,
-                    "in_flight": use.in_flight,
-                    "waiting": use.waiting,
-                }
-                for use in self._pool.use()
-            ],
-            "ledger": None
-            if ledger is None
-            else {
-                "state": ledger.state,
-                "reason": ledger.reason,
-                "queued": ledger.queued,
-                "written": ledger.written,
-                "lost": ledger.lost,
-            },
-        }
-
-    def _gauges(self) -> Iterable[Gauge]:
-        pool, store, bridge = (lambda: self._pool), self._store, self._bridge
-        yield Gauge(
-            "skinflint_upstream_connections",
-            "Open connections to an origin.",
-            ("origin", "protocol"),
-            lambda: [((use.origin, use.protocol), float(use.connections)) for use in pool().use()],
-        )
-        yield Gauge(
-            "skinflint_upstream_in_flight",
-            "Calls under way to an origin.",
-            ("origin", "protocol"),
-            lambda: [((use.origin, use.protocol), float(use.in_flight)) for use in pool().use()],
-        )
-        yield Gauge(
-            "skinflint_cache_bytes",
-            "What the cache holds.",
-            ("tier",),
-            lambda: [((store.stats().tier,), float(store.stats().used_bytes))],
-        )
-        yield Gauge(
-            "skinflint_cache_entries",
-            "Answers in the cache.",
-            ("tier",),
-            lambda: [((store.stats().tier,), float(store.stats().entries))],
-        )
-        yield Gauge(
-            "skinflint_client_connections",
-            "Client connections that are intercepted now.",
-            (),
-            lambda: [((), float(len(bridge.connections)))],
-        )
-        yield Gauge("skinflint_ledger_rows", "Rows of the ledger, by state.", ("state",), self._ledger_rows)
-
-    def _ledger_rows(self) -> Iterable[tuple[tuple[str, ...], float]]:
-        if self._ledger is None:
-            return []
-        status = self._ledger.status()
-        return [
-            (("queued",), float(status.queued)),
-            (("written",), float(status.written)),
-            (("lost",), float(status.lost)),
-        ]
-
 
 def _make_pool(settings: Settings) -> Pool:
     ignores_hosts_file = any(listener.mode == "hosts" for listener in settings.listeners)
@@ -355,41 +258,3 @@ def _load_key(path: Path) -> bytes:
     if len(key) != 32:
         raise SettingsError(Problem(str(path), "", "must hold 32 bytes; delete it, and a new one is made"))
     return key
-
-
-# -- the process
-
-
-def run(loader: SettingsLoader, on_ready: Callable[[Runtime], None]) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit status. Raises SettingsError before anything is started."""
-    settings = loader.load()
-    setup_logs(settings.log)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(loader, settings, on_ready))
-
-
-async def _run(loader: SettingsLoader, settings: Settings, on_ready: Callable[[Runtime], None]) -> int:
-    stop, reload = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
-    proxy = Skinflint(settings)
-    try:
-        runtime = await proxy.start()
-    except (ListenError, OSError) as failure:
-        await proxy.abandon()
-        log.error("start_failed", reason=str(failure))
-        return 1
-    log.info("ready", listeners=[listener.address for listener in runtime.listeners], admin=runtime.admin)
-    on_ready(runtime)
-    watcher = ReloadWatcher(loader, settings, proxy.apply)
-    while not stop.is_set():
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await stop.wait()
-        watcher.poll(force=reload.is_set())
-        reload.clear()
-        await proxy.close_retired()
-    await proxy.stop()
-    return 0

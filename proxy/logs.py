@@ -118,7 +118,8 @@ def _kinds(failure: BaseException) -> str:
 
 
 def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    first = {key: event.pop(key) for key in ("time", "level", "event")}
+    return orjson.dumps(first | dict(event), default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _console(has_colors: bool) -> Processor:

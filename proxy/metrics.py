@@ -7,7 +7,14 @@ make the process grow by inventing models. Children are looked up once for each 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -55,6 +62,7 @@ class Metrics:
     """All metrics of one process, in a registry of their own."""
 
     def __init__(self, label_values: int) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and nobody asked
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)

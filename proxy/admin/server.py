@@ -4,40 +4,21 @@ Nothing here shows a prompt, an answer or a credential. It is a listener of its 
 working while clients fill the others.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from config.schema import split_address
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """May traffic come? `reasons`: why not, or what is degraded."""
-
-    ready: bool
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AdminSources:
-    """What the listener asks for its answers."""
-
-    registry: CollectorRegistry
-    readiness: Callable[[], Readiness]
-    stats: Callable[[], dict[str, object]]
-    clear_cache: Callable[[], Awaitable[int]]
+from proxy.admin.views import Views
 
 
 class AdminServer:
     """See the module."""
 
-    def __init__(self, sources: AdminSources) -> None:
-        self._sources = sources
+    def __init__(self, registry: CollectorRegistry, views: Views) -> None:
+        self._registry = registry
+        self._views = views
         app = web.Application()
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
@@ -64,7 +45,7 @@ class AdminServer:
         return web.Response(text="ok\n")
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        readiness = self._sources.readiness()
+        readiness = self._views.readiness()
         text = "ready\n" if readiness.ready else "not ready\n"
         return web.Response(
             text=text + "".join(f"{reason}\n" for reason in readiness.reasons), status=200 if readiness.ready else 503
@@ -72,14 +53,14 @@ class AdminServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = encode(self._sources.registry)
+        body = encode(self._registry)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _stats(self, request: web.Request) -> web.Response:
-        return web.Response(body=orjson.dumps(self._sources.stats()), content_type="application/json")
+        return web.Response(body=orjson.dumps(self._views.stats()), content_type="application/json")
 
     async def _clear(self, request: web.Request) -> web.Response:
-        cleared = await self._sources.clear_cache()
+        cleared = await self._views.clear_cache()
         return web.Response(body=orjson.dumps({"cleared": cleared}), content_type="application/json")
 
     async def _index(self, request: web.Request) -> web.Response:

@@ -5,12 +5,11 @@ command. Expected failures are raised as CommandFailed (see failures.py), never 
 """
 
 import sys
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
-from proxy.cli import ca, cache, check_config, doctor, env, report, run
+from proxy.cli import ca, cache, check_config, demo, doctor, env, report, run
 from proxy.cli import exec as exec_command
 from proxy.cli.failures import Commands
 
@@ -34,17 +33,14 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(ca.app, name="ca")
 app.command("check-config")(check_config.command)
 app.command("doctor")(doctor.command)
-if find_spec("proxy.cli.demo"):
-    from proxy.cli import demo
-
-    app.command("demo")(demo.command)
+app.command("demo")(demo.command)
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - slow, and rarely needed
+        from proxy import version  # noqa: PLC0415 - slow, and rarely needed
 
-        typer.echo(f"skinflint {version('skinflint')}")
+        typer.echo(f"skinflint {version()}")
         raise typer.Exit
 
 

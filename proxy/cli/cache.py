@@ -99,4 +99,6 @@ def _rows(answer: object, name: str) -> list[tuple[str, str]]:
         return [row for key, value in answer.items() for row in _rows(value, f"{name}.{key}" if name else str(key))]
     if isinstance(answer, list):
         return [row for index, value in enumerate(answer) for row in _rows(value, f"{name}[{index}]")]
+    if answer is None:
+        return [(name, "–")]
     return [(name, f"{answer:,}" if type(answer) in (int, float) else str(answer))]

@@ -111,7 +111,6 @@ def _own_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _prepare(log_file: Path) -> int:
     """Make sure there is a log that is not too long. Returns where our part of it begins."""
-    log_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         if os.fstat(descriptor).st_size > _LOG_LIMIT_BYTES:

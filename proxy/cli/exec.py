@@ -59,6 +59,7 @@ def command(
     if not snapshot.layer.given_by(("log", "level")):
         given.setdefault("--set", []).append("log.level=warning")  # nobody asked for more in a log that nobody reads
     settings, environ = snapshot.settings, options.environment()
+    options.make_data_dir(settings.data_dir)
     log_file = settings.data_dir / "exec.log"
     started_at = time.time()
     signal.signal(signal.SIGTERM, _leave)  # while there is no program to send it to

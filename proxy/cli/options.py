@@ -93,6 +93,17 @@ def settings_loader(
     return SettingsLoader(config, given, environment(), default_profile)
 
 
+def make_data_dir(directory: Path) -> None:
+    """Make sure that there is a data directory to write to. Raises CommandFailed."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        reason = "" if os.access(directory, os.W_OK | os.X_OK) else "it cannot be written to"
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+    if reason:
+        raise CommandFailed(f"the data directory {directory} cannot be used: {reason}; name another with --data-dir")
+
+
 def running_proxy(config: Path | None, data_dir: Path | None) -> "Runtime":
     """The proxy that runs with this data directory. Raises CommandFailed when none does."""
     from proxy import runtime  # noqa: PLC0415 - --help must not wait for it

@@ -50,8 +50,10 @@ def command(
         profile=profile,
     )
     loader = options.settings_loader(config, given, default_profile)  # type: ignore[arg-type] # just checked
-    is_text = loader.load().log.format != "json"  # who wants JSON lines only gets the app's own event
-    from proxy import app, runtime  # noqa: PLC0415 - nor must a mistake in the settings wait for the proxy
+    settings = loader.load()
+    options.make_data_dir(settings.data_dir)
+    is_text = settings.log.format != "json"  # who wants JSON lines only gets the app's own event
+    from proxy import process, runtime  # noqa: PLC0415 - nor must a mistake in the settings wait for the proxy
 
     known: list[Runtime] = []
 
@@ -64,7 +66,7 @@ def command(
     if lifeline:
         threading.Thread(target=_stop_at_end_of_input, name="lifeline", daemon=True).start()
     try:
-        status = app.run(loader, on_ready)
+        status = process.run(loader, on_ready)
     finally:
         for ready in known:
             runtime.remove(ready, runtime_file)

@@ -139,6 +139,16 @@ def as_count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
+def json_object(body: bytes) -> Json:
+    """The body when it is a JSON object, else an empty one."""
+    if not body.lstrip().startswith(b"{"):
+        return {}
+    try:
+        return as_json(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return {}
+
+
 def is_sampled(settings: Json, temperature: str = "temperature") -> bool:
     """True unless the request pins its answer by a temperature of 0 or a seed."""
     value = settings.get(temperature)

@@ -141,12 +141,16 @@ class Applications:
 
 @dataclass(frozen=True)
 class Phase:
-    """Calls that belong together. `first`: none of them was made before. `at_once`: how many are under way together."""
+    """Calls that belong together.
+
+    role: `first` (none of them was made before), `again` (all were), `rush` (one call by many at the same time).
+    at_once: how many are under way together.
+    """
 
     title: str
     deeds: list[Deed]
     at_once: int
-    first: bool = False
+    role: str
 
 
 def phases() -> list[Phase]:
@@ -158,14 +162,14 @@ def phases() -> list[Phase]:
     rush = [Deed(sdk, "chat", "What is on sale today?") for sdk in sdks for _ in range(50)]
     stream_rush = [Deed(sdk, "stream", "Tell me about today's sale.") for sdk in sdks for _ in range(20)]
     return [
-        Phase("Different questions", chats, at_once=8, first=True),
-        Phase("The same questions, three times over", chats * 3, at_once=8),
-        Phase("Different streams", streams, at_once=9, first=True),
-        Phase("The same streams, twice more", streams * 2, at_once=9),
-        Phase("Embeddings", vectors, at_once=8, first=True),
-        Phase("The same embeddings again", vectors, at_once=8),
-        Phase("50 users with one question, all at once, for each SDK", rush, at_once=150),
-        Phase("20 users with one stream, all at once, for each SDK", stream_rush, at_once=60),
+        Phase("Different questions", chats, at_once=8, role="first"),
+        Phase("The same questions, three times over", chats * 3, at_once=1, role="again"),
+        Phase("Different streams", streams, at_once=9, role="first"),
+        Phase("The same streams, twice more", streams * 2, at_once=1, role="again"),
+        Phase("Embeddings", vectors, at_once=8, role="first"),
+        Phase("The same embeddings again", vectors, at_once=1, role="again"),
+        Phase("50 users with one question, at once, three SDKs", rush, at_once=150, role="rush"),
+        Phase("20 users with one stream, at once, three SDKs", stream_rush, at_once=60, role="rush"),
     ]
 
 
@@ -189,7 +193,7 @@ async def main() -> None:
     applications = Applications()
     try:
         for phase in plan:
-            say(event="phase", title=phase.title, calls=len(phase.deeds), first=phase.first)
+            say(event="phase", title=phase.title, calls=len(phase.deeds), role=phase.role)
             started = time.perf_counter()
             await perform(applications, phase.deeds, phase.at_once)
             say(event="phase_end", title=phase.title, seconds=time.perf_counter() - started)

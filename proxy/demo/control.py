@@ -11,9 +11,10 @@ import orjson
 
 from proxy.demo.asks import Answer, Call, as_json, as_list, whole
 from proxy.demo.faults import Faults, Options, faults_from, options_from
+from proxy.demo.server import CONTROL
 from proxy.exchange.provider import Json
 
-PREFIX: Final = "/__sim/"
+PREFIX: Final = CONTROL.decode()
 
 
 class Controlled(Protocol):

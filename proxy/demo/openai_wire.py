@@ -12,7 +12,7 @@ from proxy.demo.asks import Answer, Ask, as_text, whole
 from proxy.demo.openai_chat import DATED, Flavour, chat, completions
 from proxy.demo.openai_media import batches, embeddings, files, images, moderations, speech, transcription
 from proxy.demo.openai_responses import responses, stored_response
-from proxy.exchange.headers import HeaderList
+from proxy.exchange.headers import HeaderList, joined
 from proxy.exchange.provider import Json
 
 MISSING_MODEL: Final = "no-such-model"
@@ -90,7 +90,7 @@ def error(ask: Ask, status: int, message: str) -> Answer:
 
 
 def _fields(ask: Ask) -> HeaderList:
-    return [
+    headers = [
         (b"x-request-id", ask.unique("req_", 32).encode()),
         (b"openai-organization", b"org-simulated"),
         (b"openai-processing-ms", b"12"),
@@ -98,8 +98,12 @@ def _fields(ask: Ask) -> HeaderList:
         (b"x-ratelimit-limit-requests", b"10000"),
         (b"x-ratelimit-remaining-requests", b"9999"),
         (b"x-ratelimit-reset-requests", b"6ms"),
-        (b"set-cookie", b"__cf_bm=" + ask.unique("", 32).encode() + b"; path=/; Secure; HttpOnly"),
     ]
+    if b"__cf_bm=" not in joined(ask.call.headers, b"cookie"):
+        # The content delivery network's mark, different for each client that has none yet. Many SDKs send it back.
+        mark = ask.unique("", 32).encode()
+        headers.append((b"set-cookie", b"__cf_bm=%s; path=/; domain=.api.openai.com; HttpOnly; Secure" % mark))
+    return headers
 
 
 def _models(ask: Ask, name: str, headers: HeaderList) -> Answer:

@@ -32,6 +32,7 @@ from proxy.wire.events import (
 from proxy.wire.http1 import Http1Server
 from proxy.wire.http2 import Http2Server
 
+CONTROL: Final = b"/__sim/"
 _PREFACE: Final = b"PRI * HTTP/2.0"
 _MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 _MAX_UNSENT_BYTES: Final = 256 * 1024
@@ -79,6 +80,7 @@ class Connection(asyncio.Protocol):
         self._is_handling = False
         self._is_writable = True
         self._has_blocked = False
+        self._is_control = False
         self._answers = 0
         self._echo: EchoSocket | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -97,7 +99,7 @@ class Connection(asyncio.Protocol):
         self._wake()
         for stream_id in list(self._streams):
             self._give_up(stream_id)
-        if self.protocol:
+        if self.protocol and not self._is_control:
             self._service.traffic.open[self.protocol] -= 1
         self._service.disconnected(self)
 
@@ -144,7 +146,7 @@ class Connection(asyncio.Protocol):
 
     def end_answer(self, stream_id: int, faults: Faults) -> None:
         self._answers += 1
-        self._service.traffic.completed += 1
+        self._service.traffic.completed += not self._is_control
         self._forget(stream_id)
         self._http.send_end(stream_id)
         options = self._service.options
@@ -234,6 +236,10 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, head: RequestHead) -> None:
         traffic = self._service.traffic
+        if head.target.startswith(CONTROL) and not self._is_control:
+            self._is_control = True  # one that reads the counters must not stand in them
+            traffic.opened[self.protocol] -= 1
+            traffic.open[self.protocol] -= 1
         self._streams[head.stream_id] = _Stream(head)
         traffic.active_streams += 1
         traffic.most_streams = max(traffic.most_streams, traffic.active_streams)

@@ -24,7 +24,7 @@ from typing import Final, Self
 import orjson
 import uvloop
 
-from proxy.demo.asks import Answer, Ask, Call, PromptCache
+from proxy.demo.asks import Answer, Ask, Call, PromptCache, json_object
 from proxy.demo.calls import CallLog
 from proxy.demo.certificates import Certificates, make_certificates
 from proxy.demo.coding import decode, encode
@@ -206,7 +206,7 @@ class Simulator:
         return host, target
 
     def _ask(self, call: Call, body: bytes) -> Ask:
-        return Ask(call, body, _json_object(body), self.options.events, self._seed, self._prompt_cache)
+        return Ask(call, body, json_object(body), self.options.events, self._seed, self._prompt_cache)
 
     def _provider_answer(self, ask: Ask, faults: Faults) -> Answer:
         dialect = dialect_of(ask.call.host)
@@ -235,16 +235,6 @@ def _without_port(authority: str) -> str:
     if authority.startswith("["):
         return authority[1:].partition("]")[0]
     return authority.partition(":")[0]
-
-
-def _json_object(body: bytes) -> Json:
-    if not body.lstrip().startswith(b"{"):
-        return {}
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _arguments() -> argparse.Namespace:

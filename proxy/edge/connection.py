@@ -20,7 +20,7 @@ from proxy.edge.relay import Relay
 from proxy.edge.request_body import HIGH_BYTES
 from proxy.edge.stream import ClientStream
 from proxy.edge.tls import ServerTls
-from proxy.wire.events import BadRequest, Event, RequestData, RequestEnd, RequestHead, WireLimits
+from proxy.wire.events import BadRequest, Event, RequestData, RequestEnd, RequestHead
 from proxy.wire.http1 import Http1Server
 from proxy.wire.http2 import Http2Server
 

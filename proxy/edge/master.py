@@ -17,7 +17,6 @@ from proxy.edge.decide import Going
 from proxy.edge.destination import split_authority
 from proxy.edge.select import Select
 
-
 _LONGEST_S = 2**31  # our own deadlines apply; mitmproxy's are in the way of long thinking models
 
 

@@ -1,5 +1,6 @@
 """TLS towards a client, in memory: ciphertext in, plaintext out, and back. No sockets, no waiting."""
 
+import contextlib
 import ssl
 
 
@@ -54,10 +55,8 @@ class ServerTls:
 
     def close(self) -> bytes:
         """Our close_notify."""
-        try:
+        with contextlib.suppress(ssl.SSLError, ValueError):
             self._object.unwrap()
-        except (ssl.SSLError, ValueError):
-            pass
         return self._outgoing.read()
 
     def pending(self) -> bytes:

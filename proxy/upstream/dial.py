@@ -47,7 +47,7 @@ class Dialer:
 
     def _is_exempt(self, host: str) -> bool:
         entries = [entry.strip().lower().lstrip(".") for entry in (self._settings.no_proxy or "").split(",")]
-        return any(entry == "*" or host == entry or host.endswith(f".{entry}") for entry in entries if entry)
+        return any(entry in ("*", host) or host.endswith(f".{entry}") for entry in entries if entry)
 
     async def _through_proxy(
         self, proxy: str, host: str, port: int, tls: ssl.SSLContext | None

@@ -164,6 +164,8 @@ class Pool:
         if (lane := origin.find(self._settings)) is not None or not origin.may_open(self._settings):
             return lane
         address = await self._resolver.address(origin.host, origin.port)
+        if address is None:
+            self._tasks.spawn(self._resolver.look_up(origin.host, origin.port), name="look up")
         # Another call may have opened one while DNS answered.
         return origin.find(self._settings) or open_lane(self._settings, origin, address)
 
@@ -241,9 +243,13 @@ class Pool:
         return lines
 
     def _count(self, origin: Origin, sockets: Counter[tuple[str, int]]) -> int:
-        """Two origins behind one address are told apart by port alone; a lane that has answered counts at least."""
+        """A lane is one HTTP/2 connection while the kernel has that many; of HTTP/1.1 connections only the kernel knows
+        the number. Two origins behind one address and port cannot be told apart."""
+        opened = sum(lane.opened for lane in origin.lanes)
         found = sum(sockets[address] for address in self._resolver.known_addresses(origin.host, origin.port))
-        return found or sum(lane.opened for lane in origin.lanes)
+        if origin.protocol == HTTP2:
+            return min(opened, found) if found else opened
+        return found or opened
 
     async def close(self) -> None:
         """Close everything. Calls under way end with UpstreamError."""

@@ -5,6 +5,8 @@ names are asked of DNS directly. In all other cases `address` is None: the conne
 families, in the system's order) is best left alone.
 """
 
+import asyncio
+import socket
 import time
 from dataclasses import dataclass
 
@@ -15,6 +17,7 @@ from proxy.exchange.errors import UpstreamError
 
 _KEEP_S = 30.0  # providers' records live for a minute or less
 _MAX_NAMES = 1024
+_MAX_ADDRESSES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Resolver:
         self._fixed = {host.lower(): split_address(address) for host, address in fixed.items()}
         self._dns = mitmproxy_rs.dns.DnsResolver(use_hosts_file=False) if ignore_hosts_file else None
         self._answers: dict[str, _Answer] = {}
+        self._looked_up: dict[str, _Answer] = {}  # only for counting connections
 
     async def address(self, host: str, port: int) -> tuple[str, int] | None:
         """Where to connect to, or None to use the system's lookup. Raises UpstreamError when DNS has no answer."""
@@ -59,8 +63,23 @@ class Resolver:
             return [("127.0.0.1", port), ("::1", port)]
         if _is_address(host):
             return [(host, port)]
-        answer = self._answers.get(host)
+        answer = self._answers.get(host) or self._looked_up.get(host)
         return [(address, port) for address in answer.addresses] if answer is not None else []
+
+    async def look_up(self, host: str, port: int) -> None:
+        """Find out, for counting, what the system's own lookup leads to."""
+        if self._dns is not None or host in self._fixed or _is_address(host):
+            return
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            return
+        if len(self._looked_up) >= _MAX_NAMES:
+            self._looked_up.clear()
+        before = self._looked_up.get(host)
+        known = set(before.addresses) if before is not None else set()
+        known |= {str(entry[4][0]) for entry in found}
+        self._looked_up[host] = _Answer(tuple(sorted(known)[:_MAX_ADDRESSES]), 0.0)
 
 
 def _is_address(host: str) -> bool:

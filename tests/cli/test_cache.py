@@ -21,7 +21,9 @@ class Admin(HTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
         self.status = 200
-        self.body = json.dumps({"cache": {"entries": 3, "bytes": 12345}, "tiers": [{"name": "memory"}]}).encode()
+        self.body = json.dumps(
+            {"cache": {"entries": 3, "bytes": 12345}, "tiers": [{"name": "memory", "ratio": None}]}
+        ).encode()
 
     @property
     def address(self) -> str:
@@ -57,7 +59,12 @@ def admin() -> Iterator[Admin]:
 
 def test_stats_are_shown_as_lines(skinflint: Run, admin: Admin) -> None:
     result = skinflint("cache", "stats", "--admin", admin.address)
-    assert result.stdout.splitlines() == ["cache.entries  3", "cache.bytes    12,345", "tiers[0].name  memory"]
+    assert result.stdout.splitlines() == [
+        "cache.entries  3",
+        "cache.bytes    12,345",
+        "tiers[0].name  memory",
+        "tiers[0].ratio  –",
+    ]
     assert admin.asked == ["GET /v1/stats"]
 
 

@@ -65,3 +65,12 @@ def test_a_mistake_in_the_settings_is_status_1(tmp_path: Path) -> None:
     assert result.stderr == (
         'error: the settings have a problem: --set log.level: got "loud"; allowed: debug, info, warning, error\n'
     )
+
+
+@pytest.mark.parametrize("command", [("run",), ("exec", "--", "true")])
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "file").touch()
+    name, *rest = command
+    result = run(tmp_path, name, "--data-dir", "file/data", *rest)
+    what = f"the data directory {tmp_path}/file/data cannot be used: Not a directory"
+    assert (result.returncode, result.stderr) == (1, f"error: {what}; name another with --data-dir\n")

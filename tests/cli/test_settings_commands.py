@@ -16,7 +16,7 @@ def test_the_version_is_shown(skinflint: Run) -> None:
     assert (result.exit_code, result.stdout.startswith("skinflint 0.")) == (0, True)
 
 
-@pytest.mark.parametrize("command", ["run", "exec", "env", "report", "check-config"])
+@pytest.mark.parametrize("command", ["run", "exec", "env", "report", "check-config", "doctor", "demo"])
 def test_help_has_an_example(skinflint: Run, command: str) -> None:
     result = skinflint(command, "--help")
     assert result.exit_code == 0

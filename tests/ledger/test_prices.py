@@ -314,8 +314,20 @@ def test_every_known_provider_has_prices_under_its_id(book: PriceBook) -> None:
     assert {entry.price_id for entry in load_providers() if entry.price_id} <= listed
 
 
+def test_a_factor_of_an_unlisted_model_gives_no_price(book: PriceBook) -> None:
+    assert cost(book, "groq", "no-such-model", Usage(input_tokens=1)) is None
+
+
+def test_batch_operations_have_the_batch_price(book: PriceBook) -> None:
+    usage = Usage(input_tokens=1_000)
+    price = book.price("anthropic", "claude-sonnet-4-5", usage, operation="batches", at=AT)
+    assert price is not None
+    assert price.nanousd == 1_500_000
+
+
 def test_threads_may_share_one_book() -> None:
     book = PriceBook(load_prices())
+    book.warm()
     with ThreadPoolExecutor(4) as pool:
         costs = list(pool.map(lambda _: cost(book, "openai", "gpt-4o", Usage(input_tokens=2)), range(50)))
     assert set(costs) == {5_000}

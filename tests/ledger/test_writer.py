@@ -17,7 +17,7 @@ from proxy.ledger.engine import sqlite_path
 from proxy.ledger.faults import StoreError
 from proxy.ledger.store import Store, Written
 from proxy.ledger.writer import LedgerWriter
-from tests.ledger.conftest import ReadIds, StartWriter
+from tests.ledger.conftest import Fill, ReadIds, StartWriter
 from tests.ledger.rows import NOON, call, calls
 
 DAY = 86_400.0
@@ -339,12 +339,11 @@ async def test_a_foreign_file_is_not_moved(start: StartWriter, tmp_path: Path) -
     assert foreign.read_text().startswith("not ours")
 
 
-async def test_old_rows_are_pruned_once_a_day(start: StartWriter, ids: ReadIds) -> None:
+async def test_old_rows_are_pruned_at_the_start_and_once_a_day(start: StartWriter, fill: Fill, ids: ReadIds) -> None:
     now = [NOON]
-    writer = start(Ledger(flush_s=0.01, keep_days=2), clock=lambda: now[0])
     old = [call(number, started_at=NOON - 2 * DAY - 1) for number in range(4500)]
-    for row in [*old, call(9000, started_at=NOON), call(9001, started_at=NOON + DAY)]:
-        writer.record(row)
+    fill([*old, call(9000, started_at=NOON), call(9001, started_at=NOON + DAY)])
+    start(Ledger(flush_s=0.01, keep_days=2), clock=lambda: now[0])
     await until(lambda: len(ids()) == 2)
     now[0] = NOON + 2 * DAY + 1
     await until(lambda: ids() == [call(9001).id])

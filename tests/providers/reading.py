@@ -10,7 +10,7 @@ from proxy.exchange.usage import Usage
 def read_all_ways(make: Callable[[], UsageReader], body: bytes) -> tuple[Usage | None, bool]:
     """What the reader says of `body`: whole, byte by byte, and in sevens it must say the same."""
     said: list[tuple[Usage | None, bool]] = []
-    for size in (len(body), 1, 7):
+    for size in (len(body) or 1, 1, 7):
         reader = make()
         for start in range(0, len(body), size):
             reader.feed(body[start : start + size])

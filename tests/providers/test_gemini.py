@@ -1,6 +1,7 @@
 """The Gemini API: paths, requests, answers, streams in both forms, errors."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -236,7 +237,7 @@ def test_the_splitter_holds_no_more_than_the_open_object() -> None:
 
 
 def test_one_answer_is_read() -> None:
-    make = lambda: reader("application/json", stream=False)  # noqa: E731
+    make = partial(reader, "application/json", stream=False)
     assert read_all_ways(make, dumped(CHUNKS[2])) == (EXPECTED, True)
     assert read_all_ways(make, b'{"error":{"code":400}}') == (None, False)
     assert read_all_ways(make, b'{"totalTokens":5}') == (None, True)

@@ -1,6 +1,7 @@
 """Ways to hand bytes to a codec, and to compare what came out however they were cut up."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from proxy.wire.events import Event, RequestData, RequestEnd, RequestHead, ServerCodec
 
@@ -13,7 +14,7 @@ def bytewise(data: bytes) -> list[bytes]:
 def cut(data: bytes, positions: Iterable[int]) -> Iterator[bytes]:
     """`data` cut at these positions (taken modulo its length)."""
     edges = sorted({position % (len(data) + 1) for position in positions} | {0, len(data)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         yield data[start:end]
 
 

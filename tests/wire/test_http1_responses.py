@@ -226,18 +226,10 @@ def test_fields_cannot_break_out_of_their_line(field: tuple[bytes, bytes]) -> No
 def test_answer_before_the_end_of_the_request_closes(fields: bytes, body: bytes) -> None:
     codec = asked(b"POST", fields=fields, body=body)
     codec.send_complete(0, 413, [], b"")
-    assert codec.take_output() == (
-        b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-        if b"Content Too Large" in _phrase_of(413)
-        else b"HTTP/1.1 413 Request Entity Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-    )
+    status_line, _, rest = codec.take_output().partition(b"\r\n")
+    assert status_line.startswith(b"HTTP/1.1 413 ")
+    assert rest == b"connection: close\r\ncontent-length: 0\r\n\r\n"
     assert codec.wants_close
-
-
-def _phrase_of(status: int) -> bytes:
-    codec = asked()
-    codec.send_complete(0, status, [], b"")
-    return codec.take_output()
 
 
 def test_request_that_ends_during_the_answer_still_closes_as_announced() -> None:

@@ -1,0 +1,108 @@
+"""What operators see: readiness, statistics and gauges, read from the parts when somebody asks."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+
+from proxy import version
+from proxy.counters import Counters
+from proxy.edge.bridge import Bridge, Snapshot
+from proxy.ledger.writer import LedgerWriter
+from proxy.metrics import Gauge
+from proxy.stores.base import Store
+
+type Samples = list[tuple[tuple[str, ...], float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """May traffic come? `reasons`: why not, or what is degraded."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The parts that are looked at."""
+
+    snapshot: Callable[[], Snapshot]
+    is_stopping: Callable[[], bool]
+    bridge: Bridge
+    store: Store
+    counters: Counters
+    ledger: LedgerWriter | None
+    started_at: float
+
+    def readiness(self) -> Readiness:
+        """Not ready while stopping. A degraded ledger is said, and keeps no traffic away."""
+        reasons = []
+        if self.is_stopping():
+            reasons.append("stopping")
+        if self.ledger is not None and (status := self.ledger.status()).state != "ok":
+            reasons.append(f"degraded: ledger: {status.reason}")
+        return Readiness(ready=not self.is_stopping(), reasons=tuple(reasons))
+
+    async def clear_cache(self) -> int:
+        """Forget every answer; returns how many there were."""
+        return await self.store.clear()
+
+    def stats(self) -> dict[str, object]:
+        """The body of /v1/stats."""
+        snapshot, cache = self.snapshot(), self.store.stats()
+        return {
+            "version": version(),
+            "uptime_s": round(time.time() - self.started_at, 1),
+            "profile": snapshot.settings.profile,
+            "calls": self.counters.totals(),
+            "cache": {
+                cache.tier: {
+                    "entries": cache.entries,
+                    "used_bytes": cache.used_bytes,
+                    "limit_bytes": cache.limit_bytes,
+                    "evicted": cache.evicted,
+                }
+            },
+            "client_connections": len(self.bridge.connections),
+            "exchanges_in_flight": len(self.bridge.tasks),
+            "upstream": [asdict(use) for use in snapshot.pool.use()],
+            "ledger": asdict(self.ledger.status()) if self.ledger is not None else None,
+        }
+
+    def gauges(self) -> Iterable[Gauge]:
+        """Everything that is a state rather than an event."""
+        by_origin = ("origin", "protocol")
+        yield Gauge("skinflint_upstream_connections", "Open connections to an origin.", by_origin, self._connections)
+        yield Gauge("skinflint_upstream_in_flight", "Calls under way to an origin.", by_origin, self._in_flight)
+        yield Gauge("skinflint_cache_bytes", "What the cache holds.", ("tier",), self._cache_bytes)
+        yield Gauge("skinflint_cache_entries", "Answers in the cache.", ("tier",), self._cache_entries)
+        yield Gauge("skinflint_client_connections", "Client connections intercepted now.", (), self._clients)
+        yield Gauge("skinflint_exchanges_in_flight", "Calls being answered now.", (), self._exchanges)
+        yield Gauge("skinflint_ledger_rows", "Rows of the ledger, by state.", ("state",), self._ledger_rows)
+
+    def _connections(self) -> Samples:
+        return [((use.origin, use.protocol), float(use.connections)) for use in self.snapshot().pool.use()]
+
+    def _in_flight(self) -> Samples:
+        return [((use.origin, use.protocol), float(use.in_flight)) for use in self.snapshot().pool.use()]
+
+    def _cache_bytes(self) -> Samples:
+        stats = self.store.stats()
+        return [((stats.tier,), float(stats.used_bytes))]
+
+    def _cache_entries(self) -> Samples:
+        stats = self.store.stats()
+        return [((stats.tier,), float(stats.entries))]
+
+    def _clients(self) -> Samples:
+        return [((), float(len(self.bridge.connections)))]
+
+    def _exchanges(self) -> Samples:
+        return [((), float(len(self.bridge.tasks)))]
+
+    def _ledger_rows(self) -> Samples:
+        if self.ledger is None:
+            return []
+        status = self.ledger.status()
+        states = (("queued", status.queued), ("written", status.written), ("lost", status.lost))
+        return [((state,), float(count)) for state, count in states]
