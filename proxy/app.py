@@ -26,7 +26,7 @@ from proxy.admin.views import Views
 from proxy.call_log import CallLog
 from proxy.counters import Counters
 from proxy.edge.bridge import Bridge, Snapshot
-from proxy.edge.ca import load_or_create
+from proxy.edge.ca import certified_hosts, load_or_create
 from proxy.edge.leaf import LeafIssuer
 from proxy.edge.master import Edge
 from proxy.edge.pins import PinMemory
@@ -71,7 +71,7 @@ class Skinflint:
         self._fingerprint_key = _load_key(self._data_dir / _KEY_FILE)
         self._ledger = self._open_ledger(settings)
         registry = Registry.from_settings(settings)
-        self._authority = load_or_create(self._data_dir / "ca", registry.hosts(), datetime.now(UTC))
+        self._authority = load_or_create(self._data_dir / "ca", certified_hosts(registry.hosts()), datetime.now(UTC))
         self._trust = write_trust(
             self._authority,
             self._data_dir / "ca",

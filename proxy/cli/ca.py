@@ -78,11 +78,13 @@ def show(config: options.Config = None, data_dir: options.DataDir = None) -> Non
 
 def load_for(settings: "Settings", now: datetime) -> "CertificateAuthority":
     """The authority for these settings' provider hosts, made if there is none. Raises CommandFailed."""
-    from proxy.edge.ca import CaError, load_or_create  # noqa: PLC0415 - --help must not wait for it
+    from proxy.edge.ca import CaError, certified_hosts, load_or_create  # noqa: PLC0415 - --help must not wait for it
     from proxy.providers.registry import Registry  # noqa: PLC0415
 
     try:
-        return load_or_create(settings.data_dir / FOLDER, Registry.from_settings(settings).hosts(), now)
+        return load_or_create(
+            settings.data_dir / FOLDER, certified_hosts(Registry.from_settings(settings).hosts()), now
+        )
     except (CaError, ValueError) as exc:
         raise CommandFailed(str(exc)) from exc
 

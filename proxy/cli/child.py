@@ -6,10 +6,10 @@ of a pipe, so that it never outlives this process; its logs go to a file, whose 
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,22 +35,18 @@ class ChildProxy:
         self.log_file = log_file
         self._drain_s = drain_s
         self._log_start = _prepare(log_file)
-        self._scratch = tempfile.TemporaryDirectory(prefix="skinflint-")
-        self._runtime_file = Path(self._scratch.name) / runtime.FILE_NAME
+        # Beside the log, and not the usual name: other proxies may run with this data directory.
+        self._runtime_file = log_file.with_name(f"exec-{os.getpid()}-{secrets.token_hex(4)}.json")
         command = _command([*arguments, "--lifeline", "--runtime-file", str(self._runtime_file)])
-        try:
-            with log_file.open("ab") as output:
-                self._process = subprocess.Popen(  # noqa: S603 - our own program
-                    command,
-                    env=_own_environment(environ),
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
-        except OSError:
-            self._scratch.cleanup()
-            raise
+        with log_file.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                command,
+                env=_own_environment(environ),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
 
     def __enter__(self) -> "ChildProxy":
         return self
@@ -86,7 +82,7 @@ class ChildProxy:
             self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._scratch.cleanup()
+        self._runtime_file.unlink(missing_ok=True)  # it has taken it away itself, unless it was killed
 
     def _tail(self) -> str:
         try:

@@ -78,4 +78,4 @@ def _journey(outcome: Outcome) -> Table:
 
 def _protocols(providers: Json) -> str:
     opened = as_json(providers.get("connections_opened"))
-    return ", ".join(f"{count} over HTTP/{version}" for version, count in opened.items())
+    return ", ".join(f"{count} over HTTP/{version}" for version, count in opened.items() if count)

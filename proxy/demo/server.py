@@ -6,17 +6,16 @@ it, or when a plain connection opens with its preface.
 """
 
 import asyncio
-import socket
-import struct
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
 from proxy.demo.asks import Answer
+from proxy.demo.breaking import break_off
 from proxy.demo.faults import Faults, Options
 from proxy.demo.player import Player
-from proxy.demo.traffic import Received, Traffic, frame
+from proxy.demo.traffic import Received, Traffic
 from proxy.demo.websocket import EchoSocket, handshake
 from proxy.exchange.headers import HeaderList, first, text
 from proxy.wire.events import (
@@ -36,7 +35,6 @@ CONTROL: Final = b"/__sim/"
 _PREFACE: Final = b"PRI * HTTP/2.0"
 _MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 _MAX_UNSENT_BYTES: Final = 256 * 1024
-_REFUSED_STREAM: Final = 7
 
 
 class Service(Protocol):
@@ -161,26 +159,7 @@ class Connection(asyncio.Protocol):
     def break_answer(self, stream_id: int, faults: Faults) -> None:
         self._service.traffic.broken += 1
         self._forget(stream_id)
-        is_http2 = self.protocol == "2"
-        if faults.goaway and is_http2:
-            # RFC 9113, section 6.8: streams above the last one named were not processed, and may be tried again.
-            self._hang_up(frame(7, 0, struct.pack(">II", max(stream_id - 2, 0), 0)))
-        elif faults.failure == "refuse" and is_http2:
-            self._transport.write(self._http.take_output() + frame(3, stream_id, struct.pack(">I", _REFUSED_STREAM)))
-            self._http.abort(stream_id)
-            self._http.take_output()  # its own RST_STREAM, which would be the second
-        elif faults.failure == "garbage":
-            self._transport.write(b"\x15\x03 this is not HTTP \xff\r\n\r\n")
-            self._transport.close()
-        elif faults.failure == "reset" and not is_http2:
-            connection = self._transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
-        elif faults.failure in ("close", "refuse") or faults.goaway:
-            self._hang_up()
-        else:
-            self._http.abort(stream_id)
-            self.flush()
+        break_off(self._transport, self._http, stream_id, faults)
 
     def flush(self) -> None:
         codec = self._http
@@ -299,9 +278,9 @@ class Connection(asyncio.Protocol):
             if stream.player is not None:
                 stream.player.resume()
 
-    def _hang_up(self, last: bytes = b"") -> None:
-        """Send what is waiting and `last`, then close without a word."""
-        self._transport.write(self._http.take_output() + last)
+    def _hang_up(self) -> None:
+        """Send what is waiting, then close without a word."""
+        self._transport.write(self._http.take_output())
         self._transport.close()
 
     def _rest(self) -> None:

@@ -1,9 +1,8 @@
-"""What passes between a connection and the simulator: a received request, the counters, a raw HTTP/2 frame.
+"""What passes between a connection and the simulator: a received request, and the counters.
 
 Rules: counters only ever grow, except those named `open` and `active`.
 """
 
-import struct
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -30,8 +29,3 @@ class Received:
     head: RequestHead
     body: bytes
     connection_id: int
-
-
-def frame(kind: int, stream_id: int, payload: bytes) -> bytes:
-    """An HTTP/2 frame without flags, for what the codec rightly refuses to send."""
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, 0]) + struct.pack(">I", stream_id) + payload

@@ -74,6 +74,11 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
+def certified_hosts(provider_hosts: Sequence[str]) -> tuple[str, ...]:
+    """What the authority has to permit: the providers, and the name by which clients of a reverse listener know us."""
+    return (*provider_hosts, "localhost")
+
+
 def load_or_create(directory: Path, hosts: Sequence[str], now: datetime) -> CertificateAuthority:
     """The authority in `directory`, made first if there is none, made anew if it does not cover `hosts` or ends soon.
 

@@ -95,12 +95,14 @@ class ClientConnection(asyncio.Protocol):
         """FIN. Over TLS the client is gone (a half-close would have been a close_notify); over plain TCP it may still
         be waiting for its answers."""
         if self._tls is not None and self._relay is None:
+            self._closed_silently()
             self.close()
             return False
         self._client_ended()
         return not self._closed
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._closed_silently()
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -144,21 +146,30 @@ class ClientConnection(asyncio.Protocol):
 
     def _tls_failed(self, failure: ssl.SSLError) -> None:
         reason = pins.rejection(failure)
-        if reason is not None and self._pin is not None and self.bridge.settings.passthrough.learn_pins:
-            if self.bridge.pins.rejected(self._pin):
-                log.warning(
-                    "client_rejects_our_certificate",
-                    host=self._pin.server_name,
-                    client=self.peer,
-                    reason=reason,
-                    effect="this client's calls to the host are tunnelled from now on, unseen",
-                    mend="make the client trust ca/bundle.pem, or list the host under passthrough.hosts",
-                )
-            self.bridge.count_connection("rejected")
-        else:
+        if reason is None:
             self.bridge.count_connection("tls_failed")
             log.debug("tls_failed", client=self.peer, reason=failure.reason)
+        elif self._pin is not None:
+            self._rejected(self.bridge.pins.rejected(self._pin), reason)
         self.close()
+
+    def _closed_silently(self) -> None:
+        """Some TLS libraries say nothing when they reject a certificate: they close before they ask for anything."""
+        if self._pin is not None and self._tls is not None and self._tls.has_answered:
+            self._rejected(self.bridge.pins.closed(self._pin), "closed_without_a_word")
+
+    def _rejected(self, is_news: bool, reason: str) -> None:
+        pin, self._pin = self._pin, None
+        self.bridge.count_connection("rejected")
+        if is_news and pin is not None:
+            log.warning(
+                "client_rejects_our_certificate",
+                host=pin.server_name,
+                client=self.peer,
+                reason=reason,
+                effect="this client's calls to the host are tunnelled from now on, unseen",
+                mend="make the client trust ca/bundle.pem, or list the host under passthrough.hosts",
+            )
 
     def _feed(self, plain: bytes) -> None:
         if self._relay is not None:

@@ -6,7 +6,6 @@ leave mitmproxy by handover; the decision itself is in decide.py.
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import cast
 
 import structlog
@@ -53,7 +52,7 @@ class Select:
 
     def is_pinned(self, key: PinKey) -> bool:
         """See decide.Rules."""
-        return self.bridge.pins.is_pinned(key)
+        return self.bridge.settings.passthrough.learn_pins and self.bridge.pins.is_pinned(key)
 
     @property
     def passthrough(self) -> Sequence[str]:
@@ -148,41 +147,43 @@ class TakeOver(layer.Layer):
                 self._select.bridge.count_connection("closed")
                 yield commands.CloseConnection(self.context.client)
             else:
-                take_over(self._select, self.context, self._decision, self._seen)
+                yield from self._take_over(self._decision)
         elif isinstance(event, events.ConnectionClosed):
+            yield commands.CloseConnection(self.context.client)
+
+    def _take_over(self, decision: Ours | Tunnel) -> layer.CommandGenerator[None]:
+        """An exception in a layer would leave the client waiting, so all of them end here."""
+        try:
+            take_over(self._select, self.context, decision, self._seen)
+        except HostNotPermittedError:
+            log.warning("host_not_in_certificate", mend="the certificate authority was made without it: restart")
+            self._select.bridge.count_connection("closed")
+            yield commands.CloseConnection(self.context.client)
+        except Exception as failure:
+            log.error("take_over_failed", error=type(failure).__name__, exc_info=failure)
             yield commands.CloseConnection(self.context.client)
 
 
 def take_over(select: Select, context: Context, decision: Ours | Tunnel, seen: bytes) -> None:
-    """Put our protocol on the client's socket."""
-    bridge, handover = select.bridge, select.handover(context)
+    """Put our protocol on the client's socket. Raises HostNotPermittedError when we cannot stand for the host."""
+    bridge, peer = select.bridge, context.client.peername[0]
     protocol: ClientConnection | TunnelConnection
     if isinstance(decision, Ours):
         destination = decision.destination
-        try:
-            make = partial(bridge.leaves.context, destination.host if not destination.fixed else _own_name(seen))
-            tls = make() if decision.with_tls else None
-        except HostNotPermittedError:
-            log.warning("host_not_in_certificate", host=destination.host, mend="delete the ca folder, or restart")
-            decision = Tunnel(destination.host, destination.port, "not_in_certificate")
-        else:
-            bridge.count_connection("intercepted")
-            protocol = ClientConnection(
-                bridge,
-                handover,
-                peer=context.client.peername[0],
-                destination=destination,
-                tls=tls,
-                pin=decision.pin,
-            )
-            protocol.start(handover.begin(protocol, seen))
-            return
-    bridge.count_connection(f"tunnelled_{decision.reason}")
-    protocol = TunnelConnection(handover, bridge.pool.dialer, bridge.tasks, decision.host, decision.port)
+        tls = None
+        if decision.with_tls:
+            # Behind a reverse listener the certificate is for the name by which the client knows us.
+            tls = bridge.leaves.context(_own_name(seen) if destination.fixed else destination.host)
+        handover = select.handover(context)
+        protocol = ClientConnection(bridge, handover, peer=peer, destination=destination, tls=tls, pin=decision.pin)
+        bridge.count_connection("intercepted")
+    else:
+        handover = select.handover(context)
+        protocol = TunnelConnection(handover, bridge.pool.dialer, bridge.tasks, decision.host, decision.port)
+        bridge.count_connection(f"tunnelled_{decision.reason}")
     protocol.start(handover.begin(protocol, seen))
 
 
 def _own_name(seen: bytes) -> str:
-    """Behind a reverse listener with TLS, the certificate is for the name by which the client knows us."""
     parsed = parse_client_hello(seen)
     return (parsed.sni if parsed is not None else None) or "localhost"

@@ -7,13 +7,14 @@ import ssl
 class ServerTls:
     """One connection's TLS state. Raises ssl.SSLError when the client breaks off or breaks the protocol."""
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "established", "is_closed")
+    __slots__ = ("_incoming", "_object", "_outgoing", "established", "has_answered", "is_closed")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.established = False
+        self.has_answered = False  # the client has seen our certificate, or will
         self.is_closed = False  # the client sent close_notify: it will send nothing more
 
     @property
@@ -61,4 +62,7 @@ class ServerTls:
 
     def pending(self) -> bytes:
         """Handshake and control records that must be sent."""
-        return self._outgoing.read() if self._outgoing.pending else b""
+        if not self._outgoing.pending:
+            return b""
+        self.has_answered = True
+        return self._outgoing.read()

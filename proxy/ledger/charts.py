@@ -7,8 +7,9 @@ those who do not see it, and each mark a tooltip. Sizes are in the units of the 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Final
+
+from proxy.ledger.wording import markup
 
 _LEFT: Final = 72  # room for the axis's labels
 _PLOT_HEIGHT: Final = 200
@@ -62,11 +63,11 @@ def over_time(marks: Sequence[Mark], *, title: str, description: str, axis: Sequ
     for amount, label in axis:
         y = _y(amount, top)
         pieces.append(f'<line class="grid" x1="{_LEFT}" x2="{_TIME_WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        pieces.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{escape(label)}</text>')
+        pieces.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{markup(label)}</text>')
     every = max(math.ceil(len(marks) / _LABELS), 1)
     for position, mark in enumerate(marks):
         x = _LEFT + width * position
-        pieces.append(f"<g><title>{escape(mark.tooltip)}</title>")
+        pieces.append(f"<g><title>{markup(mark.tooltip)}</title>")
         pieces.append(f'<rect class="hover" x="{x:.1f}" y="10" width="{width:.1f}" height="{_PLOT_HEIGHT}"/>')
         below = 0.0
         for part in mark.parts:
@@ -84,7 +85,7 @@ def over_time(marks: Sequence[Mark], *, title: str, description: str, axis: Sequ
                 continue  # it would stand out over the edge
             pieces.append(
                 f'<text class="tick" x="{middle:.1f}" y="{_PLOT_HEIGHT + 32}" text-anchor="middle">'
-                f"{escape(mark.label)}</text>"
+                f"{markup(mark.label)}</text>"
             )
     return "".join((*pieces, "</svg>"))
 
@@ -103,11 +104,11 @@ def ring(marks: Sequence[Mark], *, title: str, description: str, middle: str, un
             pieces.append(
                 f'<circle class="{mark.parts[0].style}" cx="100" cy="100" r="{_RING}" '
                 f'stroke-dasharray="{drawn:.2f} {around - drawn:.2f}" stroke-dashoffset="{-begun:.2f}" '
-                f'transform="rotate(-90 100 100)"><title>{escape(mark.tooltip)}</title></circle>'
+                f'transform="rotate(-90 100 100)"><title>{markup(mark.tooltip)}</title></circle>'
             )
         begun += length
-    pieces.append(f'<text class="middle" x="100" y="103" text-anchor="middle">{escape(middle)}</text>')
-    pieces.append(f'<text class="tick" x="100" y="124" text-anchor="middle">{escape(under)}</text></svg>')
+    pieces.append(f'<text class="middle" x="100" y="103" text-anchor="middle">{markup(middle)}</text>')
+    pieces.append(f'<text class="tick" x="100" y="124" text-anchor="middle">{markup(under)}</text></svg>')
     return "".join(pieces)
 
 
@@ -118,9 +119,9 @@ def ranked(marks: Sequence[Mark], *, title: str, description: str) -> str:
     pieces = [_head("ranked", f"0 0 {_ROW_WIDTH} {height}", title, description)]
     for position, mark in enumerate(marks):
         y = position * _ROW_HEIGHT
-        pieces.append(f"<g><title>{escape(mark.tooltip)}</title>")
-        pieces.append(f'<text class="name" x="0" y="{y + 16}">{escape(_shortened(mark.label))}</text>')
-        pieces.append(f'<text class="tick" x="{_ROW_WIDTH}" y="{y + 16}" text-anchor="end">{escape(mark.value)}</text>')
+        pieces.append(f"<g><title>{markup(mark.tooltip)}</title>")
+        pieces.append(f'<text class="name" x="0" y="{y + 16}">{markup(_shortened(mark.label))}</text>')
+        pieces.append(f'<text class="tick" x="{_ROW_WIDTH}" y="{y + 16}" text-anchor="end">{markup(mark.value)}</text>')
         pieces.append(f'<rect class="track" x="0" y="{y + 24}" width="{_ROW_WIDTH}" height="10" rx="3"/>')
         x = 0.0
         for part in mark.parts:
@@ -138,7 +139,7 @@ def ranked(marks: Sequence[Mark], *, title: str, description: str) -> str:
 def _head(name: str, box: str, title: str, description: str) -> str:
     return (
         f'<svg class="chart {name}" viewBox="{box}" role="img" aria-labelledby="{name}-title {name}-text">'
-        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-text">{escape(description)}</desc>'
+        f'<title id="{name}-title">{markup(title)}</title><desc id="{name}-text">{markup(description)}</desc>'
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from proxy.ledger.faults import StoreError
 from proxy.ledger.schema import HEAD, VERSION_TABLE, metadata
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
@@ -41,15 +42,22 @@ def ensure_schema(engine: Engine) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Run the migrations that this database lacks, within the caller's transaction."""
+    """Run the migrations that this database lacks, within the caller's transaction.
+
+    Raises StoreError for a version that no migration knows, and what the database raises.
+    """
     from alembic import command  # noqa: PLC0415 - a quarter of a second, and hardly ever needed
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(f"it cannot be upgraded: {error}", advice="move the ledger away to begin a new one") from error
 
 
 def _create(connection: Connection) -> None:

@@ -140,7 +140,7 @@ def _column(name: str) -> ColumnElement[str]:
         return calls.c[name]
     label = name.removeprefix(LABEL)
     if label != name and _LABEL_NAME.fullmatch(label):
-        value: ColumnElement[str] = calls.c.labels[label].as_string()
+        value: ColumnElement[str] = func.coalesce(calls.c.labels[label].as_string(), "")
         return value
     allowed = ", ".join((*GROUPINGS, *PERIODS, f"{LABEL}NAME"))
     raise ValueError(f"{name!r} is not a grouping; allowed: {allowed} (day and hour not as a filter)")
@@ -157,7 +157,7 @@ def _matches(name: str, pattern: str) -> ColumnElement[bool]:
     if name == "streamed":
         return column == literal(pattern.lower() in ("yes", "true", "1"))
     if pattern == NO_VALUE:
-        return or_(column.is_(None), cast(column, String) == "")
+        return cast(column, String) == ""
     if "*" in pattern:
         for special in ("\\", "%", "_"):
             pattern = pattern.replace(special, "\\" + special)

@@ -5,7 +5,6 @@ shows also stands in a table or a list. The layout is in report.html, the charts
 """
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -14,6 +13,7 @@ from proxy.exchange.record import NANO_PER_USD
 from proxy.ledger import charts, wording
 from proxy.ledger.charts import Mark, Part
 from proxy.ledger.figures import Bucket, Group, Measures, Money, Report
+from proxy.ledger.wording import markup
 
 MOST_BARS: Final = 7
 MOST_GROUPS: Final = 200
@@ -28,9 +28,9 @@ def render_html(report: Report) -> str:
     sections = (
         _sections(report) if report.totals.calls else ['<section class="card"><h2>No calls in this time</h2></section>']
     )
-    filters = "".join(f"<br>only {escape(name)} {escape(value)}" for name, value in report.where)
+    filters = "".join(f"<br>only {markup(name)} {markup(value)}" for name, value in report.where)
     return page.substitute(
-        window=escape(wording.window(report)),
+        window=markup(wording.window(report)),
         filters=filters,
         content="\n".join(sections),
         notes="\n".join(f"<p>{note}</p>" for note in _notes(report)),
@@ -66,8 +66,8 @@ def _figures(report: Report) -> str:
 
 def _figure(what: str, amount: str, more: str, style: str = "") -> str:
     return (
-        f'<div class="card figure {style}"><div class="what">{escape(what)}</div><div class="amount">{amount}</div>'
-        f'<div class="more">{escape(more)}</div></div>'
+        f'<div class="card figure {style}"><div class="what">{markup(what)}</div><div class="amount">{amount}</div>'
+        f'<div class="more">{markup(more)}</div></div>'
     )
 
 
@@ -150,7 +150,7 @@ def _ranked(report: Report) -> str:
     if rest:
         cost, saved = _sum([g.measures.cost for g in rest]), _sum([g.measures.saved for g in rest])
         marks.append(_mark(f"{len(rest)} others", cost, saved))
-    name = escape(", ".join(report.by))
+    name = markup(", ".join(report.by))
     chart = charts.ranked(marks, title=f"Paid and saved by {', '.join(report.by)}", description=_described(marks))
     return f'<section class="card"><h2>Paid and saved by {name}</h2>{_KEYS}{chart}</section>'
 
@@ -194,11 +194,11 @@ def _group_table(report: Report) -> str:
         "p95",
         "own p50",
     ]
-    rows = ([*(escape(key) for key in group.keys), *_group_cells(group.measures)] for group in shown)
+    rows = ([*(markup(key) for key in group.keys), *_group_cells(group.measures)] for group in shown)
     rest = len(report.groups) - len(shown)
     more = f"<p>{wording.count(rest)} more are in the JSON and CSV reports.</p>" if rest else ""
     table = _table("Groups", list(report.by), figures, rows)
-    return f'<section class="card row"><div><h2>By {escape(", ".join(report.by))}</h2>{table}{more}</div></section>'
+    return f'<section class="card row"><div><h2>By {markup(", ".join(report.by))}</h2>{table}{more}</div></section>'
 
 
 def _group_cells(measures: Measures) -> list[str]:
@@ -213,16 +213,16 @@ def _group_cells(measures: Measures) -> list[str]:
         wording.count(measures.errors),
         wording.ms(measures.total.p50_ms),
         wording.ms(measures.total.p95_ms),
-        escape(wording.ms(measures.overhead.p50_ms)),
+        markup(wording.ms(measures.overhead.p50_ms)),
     ]
 
 
 def _waste_table(report: Report) -> str:
     rows = (
         [
-            escape(line.provider),
-            escape(line.operation),
-            escape(line.model or wording.NOTHING),
+            markup(line.provider),
+            markup(line.operation),
+            markup(line.model or wording.NOTHING),
             wording.count(line.repeats),
             _money(line.potential),
         ]
@@ -238,30 +238,30 @@ def _waste_table(report: Report) -> str:
 
 def _table(caption: str, keys: Sequence[str], figures: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Cells are HTML; the captions are text."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in keys)
-    head += "".join(f'<th scope="col" class="n">{escape(name)}</th>' for name in figures)
+    head = "".join(f'<th scope="col">{markup(name)}</th>' for name in keys)
+    head += "".join(f'<th scope="col" class="n">{markup(name)}</th>' for name in figures)
     body = []
     for row in rows:
         cells = "".join(f'<th scope="row">{cell}</th>' for cell in row[: len(keys)])
         cells += "".join(f'<td class="n">{cell}</td>' for cell in row[len(keys) :])
         body.append(f"<tr>{cells}</tr>")
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table><thead><tr>{head}</tr>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{markup(caption)}"><table><thead><tr>{head}</tr>'
         f"</thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 
 
 def _money(amount: Money) -> str:
-    text = escape(wording.money(amount))
+    text = markup(wording.money(amount))
     return f'<span class="unpriced">{text}</span>' if amount.is_unknown else text
 
 
 def _notes(report: Report) -> Iterable[str]:
     totals = report.totals
     if report.projection is not None:
-        yield f"<b>{escape(wording.projection(report.projection))}.</b>"
+        yield f"<b>{markup(wording.projection(report.projection))}.</b>"
     if totals.potential.nanousd:
-        yield f"<b>{escape(wording.money(totals.potential))}</b> more would have been saved with cache.sampling: any."
+        yield f"<b>{markup(wording.money(totals.potential))}</b> more would have been saved with cache.sampling: any."
     if totals.unpriced_calls:
         yield (
             f"{wording.count(totals.unpriced_calls)} calls are unpriced: their price is not known, and they are in no "
@@ -273,4 +273,4 @@ def _notes(report: Report) -> Iterable[str]:
         "Hit ratio: hits and collapsed calls, of these and the misses. p50, p95: of the whole call. Own: the part of a "
         "call's time that was spent in Skinflint. Prices are list prices: the provider's bill decides."
     )
-    yield f"Ledger: {escape(report.ledger)}"
+    yield f"Ledger: {markup(report.ledger)}"

@@ -154,4 +154,4 @@ def _waste(report: Report) -> Table:
 
 
 def _plain(text: str) -> Text:
-    return Text("".join(character if character.isprintable() else "�" for character in text))
+    return Text(wording.printable(text))

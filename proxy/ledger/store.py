@@ -6,6 +6,7 @@ others from being written.
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -65,14 +66,15 @@ class Store:
     @classmethod
     def open(cls, url: str, on_connect: ConnectHook | None = None) -> Self:
         """Open the ledger at `url`, created and brought to the newest version if needed. Raises StoreError."""
-        engine: Engine | None = None
         try:
-            engine = open_writer(url, on_connect)
-            ensure_schema(engine)
-            return cls(engine, sqlite_path(url))
+            with ExitStack() as on_failure:
+                engine = open_writer(url, on_connect)
+                on_failure.callback(engine.dispose)
+                ensure_schema(engine)
+                store = cls(engine, sqlite_path(url))
+                on_failure.pop_all()
+                return store
         except STORE_FAULTS as error:
-            if engine is not None:
-                engine.dispose()
             raise translate(error) from error
 
     def write(self, rows: Sequence[CallRecord]) -> Written:

@@ -1,11 +1,12 @@
 """How figures are written for people: money, counts, shares, times.
 
 Rules: small amounts keep three significant digits ($0.000123); an amount that is not known is `unpriced`, and a sum
-that lacks some is `≥`; what does not exist is a dash. Everything else about a report's looks is the renderers'.
+that lacks some is `≥`; what does not exist is a dash. What comes from outside is shown as text, never acted upon.
 """
 
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from html import escape
 from typing import Final
 
 from proxy.exchange.record import NANO_PER_USD
@@ -13,6 +14,16 @@ from proxy.ledger.figures import Money, Projection, Report
 
 NOTHING: Final = "–"
 UNPRICED: Final = "unpriced"
+
+
+def printable(text: str) -> str:
+    """Text from the ledger without control characters: they would act on a terminal and are not allowed in XML."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "�" for each in text)
+
+
+def markup(text: str) -> str:
+    """Text from the ledger as HTML or SVG shows it."""
+    return escape(printable(text))
 
 
 def usd(nanousd: int) -> str:

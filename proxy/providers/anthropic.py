@@ -71,8 +71,8 @@ class Anthropic:
 
     @property
     def price_id(self) -> str:
-        """Under which name its prices are found."""
-        return self._entry.price_id
+        """Under which name its prices are found; without one in the bundled list, those of the price files."""
+        return self._entry.price_id or self._entry.name
 
     def operation(self, method: str, path: str) -> Operation:
         """The operation of a path, or UNKNOWN."""

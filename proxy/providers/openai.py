@@ -63,8 +63,8 @@ class OpenAI:
 
     @property
     def price_id(self) -> str:
-        """Under which name its prices are found."""
-        return self._entry.price_id
+        """Under which name its prices are found; without one in the bundled list, those of the price files."""
+        return self._entry.price_id or self._entry.name
 
     def operation(self, method: str, path: str) -> Operation:
         """By method and path below the base path."""

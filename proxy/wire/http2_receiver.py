@@ -96,9 +96,7 @@ class Http2Receiver:
 
     def _receive_reset(self, stream_id: int) -> list[Event]:
         stream = self._sender.forget(stream_id)
-        if stream is None:
-            return []
         self._reset_credit = min(self._reset_credit + self._sender.take_answered(), _RESET_CREDIT)
-        if not stream.is_head_sent:
+        if stream is not None and not stream.is_head_sent:
             self._reset_credit -= 1
         return [StreamReset(stream_id)]

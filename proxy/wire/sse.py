@@ -79,7 +79,7 @@ class SseSplitter:
 
     def _give_up(self, events: list[bytes]) -> list[bytes]:
         self.overflowed = True
-        self._pending.clear()
+        self._pending = bytearray()  # the old one may still be lent to the search
         return events
 
 

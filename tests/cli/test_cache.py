@@ -59,12 +59,8 @@ def admin() -> Iterator[Admin]:
 
 def test_stats_are_shown_as_lines(skinflint: Run, admin: Admin) -> None:
     result = skinflint("cache", "stats", "--admin", admin.address)
-    assert result.stdout.splitlines() == [
-        "cache.entries  3",
-        "cache.bytes    12,345",
-        "tiers[0].name  memory",
-        "tiers[0].ratio  –",
-    ]
+    lines = ["cache.entries   3", "cache.bytes     12,345", "tiers[0].name   memory", "tiers[0].ratio  –"]
+    assert result.stdout.splitlines() == lines
     assert admin.asked == ["GET /v1/stats"]
 
 

@@ -94,6 +94,7 @@ def test_the_proxy_ends_with_the_program_however_that_ends(home: Path, number: s
         process.send_signal(number)
         assert process.wait(60) == status
         wait_until(lambda: not is_listening(url), "the proxy has ended")
+        wait_until(lambda: not list((home / "data").glob("*.json")), "nothing says that it runs")
     finally:
         end(process)
 

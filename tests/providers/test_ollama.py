@@ -143,4 +143,4 @@ def test_credential_and_error() -> None:
     assert OLLAMA.credential([], {}) == b""
     assert OLLAMA.credential([(b"authorization", b"Bearer k")], {}) == b"k"
     assert json.loads(OLLAMA.error(503, "c", "Down.").body) == {"error": "Down."}
-    assert (OLLAMA.name, OLLAMA.price_id) == ("ollama", "")
+    assert (OLLAMA.name, OLLAMA.price_id) == ("ollama", "ollama")  # for price files: the list has none
