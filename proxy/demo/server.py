@@ -148,6 +148,9 @@ class Connection(asyncio.Protocol):
         self._forget(stream_id)
         self._http.send_end(stream_id)
         options = self._service.options
+        if self.protocol == "2" and (faults.close or 0 < options.goodbye_after <= self._answers):
+            # Behind the answer: a client may take GOAWAY for the end of everything.
+            self._http.shutdown()
         is_last = options.requests_per_connection and self._answers >= options.requests_per_connection
         if faults.hang_up or faults.length_error or is_last:
             self._hang_up()
@@ -248,7 +251,8 @@ class Connection(asyncio.Protocol):
         answer, faults = self._service.serve(Received(stream.head, b"".join(stream.body), self._id))
         stream.body.clear()
         options = self._service.options
-        if faults.close or (options.goodbye_after and self._answers + 1 >= options.goodbye_after):
+        is_last = faults.close or (options.goodbye_after and self._answers + 1 >= options.goodbye_after)
+        if is_last and self.protocol == "1.1":
             self._http.shutdown()
         stream.player = Player(self, stream_id, answer, faults, options)
         stream.player.start()

@@ -1,8 +1,9 @@
 """The server's half of an HTTP/1.x connection: `Http1Server`, the codec of `proxy.wire.events` for HTTP/1.0 and 1.1.
 
 Rules: requests are read strictly (see http1_head, http1_chunked, http1_reader); responses are framed here, and a
-connection is kept only when both messages ended where both sides know it. The parser is written by hand: llhttp took
-5.1 us for a head of 16 fields and still needed every check of ours; looking known field lines up takes 2.5 us.
+connection is kept only when both messages ended where both sides know it. The parser is written by hand: with all its
+checks it reads a head of 16 fields in 4.5 us once the connection's usual field lines are known (14 us on first sight,
+beside a TLS handshake of milliseconds); llhttp took 4.8 us each time and still needed most of the checks.
 """
 
 from http import HTTPStatus

