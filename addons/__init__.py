@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from addons.ask_usage import AskUsage
 from addons.cache import CacheStage
 from addons.collapse import Collapse
-from addons.compress import Compress, CompressRequest
+from addons.compress import Compress, TowardsOrigin
 from addons.fingerprint import Fingerprint
 from addons.identify import Identify
 from addons.meter import Meter, Pricing, Settled
@@ -49,5 +49,5 @@ def chain(settings: Settings, parts: Parts) -> list[Stage]:
         Observe(),
         AskUsage(enabled=settings.cost.ask_usage),
         Retry(settings),
-        CompressRequest(settings),
+        TowardsOrigin(settings),
     ]

@@ -4,13 +4,16 @@ Stands below collapse, so that fingerprints see the client's own request. What i
 the usage reader still gets it. `cost.ask_usage: false` turns this off.
 """
 
+import re
 from dataclasses import replace
 
 from proxy.exchange.chain import Handler
 from proxy.exchange.headers import first, text, without
 from proxy.exchange.model import Body, Exchange, Response
 from proxy.exchange.provider import Provider
-from proxy.wire.sse import SseSplitter
+
+_BOUNDARY = re.compile(rb"\n\n|\r\n\r\n|\r\r")
+_MAX_EVENT = 1_048_576
 
 
 class AskUsage:
@@ -49,33 +52,40 @@ class AskUsage:
 
 
 class WithoutAddedUsage(Body):
-    """A stream's events without the one that was added. Passes whole events only."""
+    """A stream's events without the one that was added, their bytes as they came. Passes whole events only; an event
+    that grows past a bound ends the filtering, not the stream."""
 
     def __init__(self, body: Body, provider: Provider, exchange: Exchange) -> None:
         self._body = body
         self._provider = provider
         self._exchange = exchange
-        self._splitter = SseSplitter()
-        self._rest_given = False
+        self._rest = b""
+        self._given_up = False
 
     async def read(self) -> bytes | None:
         while (chunk := await self._body.read()) is not None:
-            kept = self._without(chunk)
-            if kept:
+            if self._given_up:
+                return chunk
+            if kept := self._without(chunk):
                 return kept
-        if not self._rest_given:
-            self._rest_given = True
-            return self._splitter.rest() or None
-        return None
+        rest, self._rest = self._rest, b""
+        return rest or None
 
     def _without(self, chunk: bytes) -> bytes:
-        events = self._splitter.feed(chunk)
-        kept = []
-        for event in events:
-            if b'"usage"' in event and self._provider.is_added_usage(event):
-                self._give_to_reader(event + b"\n\n")
+        waiting = self._rest + chunk
+        kept, start = [], 0
+        for boundary in _BOUNDARY.finditer(waiting):
+            event = waiting[start : boundary.end()]
+            start = boundary.end()
+            if event.find(b'"usage"') >= 0 and self._provider.is_added_usage(event.rstrip(b"\r\n")):
+                self._give_to_reader(event)
             else:
-                kept.append(event + b"\n\n")
+                kept.append(event)
+        self._rest = waiting[start:]
+        if len(self._rest) > _MAX_EVENT:
+            self._given_up = True
+            kept.append(self._rest)
+            self._rest = b""
         return b"".join(kept)
 
     def _give_to_reader(self, event: bytes) -> None:

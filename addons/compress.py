@@ -13,7 +13,7 @@ from proxy.exchange.chain import Handler
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.forward import show, show_end
 from proxy.exchange.headers import HeaderList, first, joined, text, without
-from proxy.exchange.model import Body, Ending, Exchange, Response, Tap
+from proxy.exchange.model import Body, Ending, Exchange, Request, Response, Tap
 from proxy.wire.coding import CodingError, Decoder, acceptable, decoder, encode, negotiate
 
 OURS = ("zstd", "br", "gzip")
@@ -21,30 +21,24 @@ _MIN_REQUEST_BYTES = 1024
 
 
 class Compress:
-    """Towards the client, and what the origin is asked for."""
+    """Towards the client. Stands high, so that it adapts stored answers too."""
 
     name = "compress"
 
     def __init__(self, settings: Compression) -> None:
-        self._ask_upstream = settings.ask_upstream
         self._clients = settings.clients
         self._min_bytes = settings.min_bytes
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        request = exchange.request
-        said = first(request.headers, b"accept-encoding")
-        wanted = joined(request.headers, b"accept-encoding") if said is not None else None
-        if self._ask_upstream and exchange.operation.answers and not exchange.facts.stream:
-            asked = asked_of_origin(wanted)
-            if asked != wanted:
-                headers = without(request.headers, (b"accept-encoding",))
-                exchange.request = replace(request, headers=[*headers, (b"accept-encoding", asked)])
         response = await call_next(exchange)
-        coding = joined(response.headers, b"content-encoding").decode("latin-1").lower()
-        if request.method == "HEAD" or (coding and acceptable(wanted, coding)):
+        wanted = _wanted(exchange.request.headers)
+        coding = b""
+        if first(response.headers, b"content-encoding") is not None:
+            coding = joined(response.headers, b"content-encoding").lower()
+        if exchange.request.method == "HEAD" or (coding and acceptable(wanted, coding.decode("latin-1"))):
             return response
         if coding:
-            response = decoded(response, coding)
+            response = decoded(response, coding.decode("latin-1"))
         return self._encoded(response, wanted, exchange.client)
 
     def _encoded(self, response: Response, wanted: bytes | None, client: str) -> Response:
@@ -61,6 +55,10 @@ class Compress:
             return response
         headers = [*response.headers, (b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")]
         return Response(response.status, headers, encode(coding, body), taps=response.taps)
+
+
+def _wanted(headers: HeaderList) -> bytes | None:
+    return joined(headers, b"accept-encoding") if first(headers, b"accept-encoding") is not None else None
 
 
 def _is_local(client: str) -> bool:
@@ -132,29 +130,40 @@ class Decoded(Body):
         await self._body.aclose()
 
 
-class CompressRequest:
-    """Towards the origin: request bodies. Stands next to the pool."""
+class TowardsOrigin:
+    """What the origin is asked for, and request bodies for origins that take them compressed. Next to the pool."""
 
     name = "compress_request"
 
     def __init__(self, settings: Settings) -> None:
+        self._asks = settings.compression.ask_upstream
         self._origins = settings.upstream.compress_requests
         self._min_saving = settings.upstream.compress_min_saving
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        request = exchange.request
-        coding = self._origins.get(request.host)
-        body = request.body
-        if coding is None or not isinstance(body, bytes) or len(body) < _MIN_REQUEST_BYTES:
-            return await call_next(exchange)
-        if first(request.headers, b"content-encoding"):
-            return await call_next(exchange)
-        packed = encode(coding, body)
-        if len(packed) > len(body) * (1.0 - self._min_saving):
-            return await call_next(exchange)
-        headers: HeaderList = [*request.headers, (b"content-encoding", coding.encode())]
-        exchange.request = replace(request, headers=headers, body=packed)
+        original = exchange.request
+        exchange.request = self._compressed(self._asking(exchange))
         try:
             return await call_next(exchange)
         finally:
-            exchange.request = request
+            exchange.request = original
+
+    def _asking(self, exchange: Exchange) -> Request:
+        request = exchange.request
+        if not self._asks or not exchange.operation.answers or exchange.facts.stream:
+            return request
+        asked = asked_of_origin(_wanted(request.headers))
+        headers = without(request.headers, (b"accept-encoding",))
+        return replace(request, headers=[*headers, (b"accept-encoding", asked)])
+
+    def _compressed(self, request: Request) -> Request:
+        coding = self._origins.get(request.host)
+        body = request.body
+        if coding is None or not isinstance(body, bytes) or len(body) < _MIN_REQUEST_BYTES:
+            return request
+        if first(request.headers, b"content-encoding"):
+            return request
+        packed = encode(coding, body)
+        if len(packed) > len(body) * (1.0 - self._min_saving):
+            return request
+        return replace(request, headers=[*request.headers, (b"content-encoding", coding.encode())], body=packed)

@@ -6,10 +6,17 @@ credentials by default.
 """
 
 import hashlib
+from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from config.schema import Cache
-from proxy.exchange.canonical import canonical_body, canonical_headers, canonical_query, length_prefixed
+from proxy.exchange.canonical import (
+    canonical_body,
+    canonical_headers,
+    canonical_query,
+    length_prefixed,
+    other_credentials,
+)
 from proxy.exchange.chain import Handler
 from proxy.exchange.headers import first
 from proxy.exchange.model import Exchange, Response
@@ -28,9 +35,11 @@ class Fingerprint:
         provider, request = exchange.provider, exchange.request
         if provider is not None:
             query = dict(parse_qsl(request.query)) if request.query else {}
-            exchange.credential = self._digest_credential(provider.credential(request.headers, query))
+            credential = provider.credential(request.headers, query)
+            exchange.credential = self._digest_credential(credential)
             if exchange.operation.answers and isinstance(request.body, bytes):
-                exchange.fingerprint = self._fingerprint(exchange, provider.name, request.body)
+                others = other_credentials(request.headers, query, credential)
+                exchange.fingerprint = self._fingerprint(exchange, provider.name, request.body, others)
         return await call_next(exchange)
 
     def _digest_credential(self, credential: bytes) -> str:
@@ -38,7 +47,7 @@ class Fingerprint:
             return ""
         return hashlib.blake2b(credential, key=self._key, person=b"credential", digest_size=16).hexdigest()
 
-    def _fingerprint(self, exchange: Exchange, provider: str, body: bytes) -> bytes:
+    def _fingerprint(self, exchange: Exchange, provider: str, body: bytes, others: Iterable[bytes]) -> bytes:
         request = exchange.request
         credential = exchange.credential
         group = self._groups.get(credential[:12])
@@ -50,7 +59,8 @@ class Fingerprint:
             request.method.encode(),
             request.path.encode("latin-1", "replace"),
             canonical_query(request.query).encode("latin-1", "replace"),
-            canonical_body(body, first(request.headers, b"content-type") or b""),
+            canonical_body(body, first(request.headers, b"content-type") or b"", exchange.json),
             *canonical_headers(request.headers),
+            *others,
         ]
         return hashlib.blake2b(length_prefixed(parts), key=self._key, person=b"fingerprint", digest_size=32).digest()

@@ -16,6 +16,7 @@ from proxy.exchange.model import Exchange, Response
 from proxy.exchange.provider import UNKNOWN, Json
 from proxy.providers.registry import Registry
 
+_NO_POLICY = OperationPolicy()
 _AMBIGUOUS = re.compile(r"/\.{1,2}(/|$)|//|%2e|%2f", re.IGNORECASE)
 
 
@@ -67,8 +68,8 @@ def _parse(body: bytes) -> Json | None:
 def _apply_policy(exchange: Exchange, settings: Settings) -> None:
     """Decide whether this call may be answered again. Pure."""
     operation, facts = exchange.operation, exchange.facts
-    route = next((r.policy for r in settings.routes if _matches(r, exchange)), OperationPolicy())
-    named = settings.cache.operations.get(operation.name, OperationPolicy())
+    route = next((r.policy for r in settings.routes if _matches(r, exchange)), _NO_POLICY)
+    named = settings.cache.operations.get(operation.name, _NO_POLICY)
     allowed = _choose(route.cache, named.cache, True)
     with_tools = _choose(route.tools, named.tools, settings.cache.tools)
     if not operation.answers or facts.stateful or not allowed or (facts.has_tools and not with_tools):

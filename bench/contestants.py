@@ -112,7 +112,7 @@ class Skinflint:
         for setting in (f"upstream.resolve={resolve}", f"log.level={self.log_level}", *self.settings):
             command += ["--set", setting]
         self._program = Program(command, core=PROXY_CORE, log=directory / "log")
-        self.ready_s = self._program.wait_until(lambda: _is_ready(admin))
+        self.ready_s = self._program.wait_until(lambda: _listens(port) and _is_ready(admin))
         ca = directory / "data" / "ca" / "skinflint-ca.pem"
         return Target(("127.0.0.1", port), is_proxy=True, ca=ca, pid=self._program.pid, admin=admin)
 

@@ -14,7 +14,7 @@ import ssl
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import uvloop
 
@@ -112,8 +112,7 @@ class Connection(asyncio.Protocol):
         self._replies: dict[int, Http2Reply] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's own class over TLS
         counters = self.counters
         counters.open += 1
         counters.most_open = max(counters.most_open, counters.open)

@@ -29,8 +29,9 @@ class Outcome:
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print it."""
-    console.print()
+    console.print("\nWhat the applications did", style="bold")
     console.print(_phases(outcome.tally))
+    console.print("\nWhat became of it", style="bold")
     console.print(_journey(outcome))
     console.print()
     render_table(outcome.report, console)
@@ -43,7 +44,7 @@ def show(outcome: Outcome, console: Console) -> None:
 
 
 def _phases(tally: Tally) -> Table:
-    table = Table(title="What the applications did", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
     table.add_column("calls", justify="right")
     table.add_column("took", justify="right")
@@ -55,7 +56,7 @@ def _phases(tally: Tally) -> Table:
 def _journey(outcome: Outcome) -> Table:
     tally, totals, providers = outcome.tally, outcome.report.totals, outcome.providers
     opened = sum(int(str(count)) for count in as_json(providers.get("connections_opened")).values())
-    table = Table(title="\nWhat became of it", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(justify="right")
     table.add_column(style="dim")

@@ -37,6 +37,7 @@ from proxy.exchange.headers import text
 from proxy.exchange.provider import Json
 
 _STOP_S: Final = 2.0
+_TLS_FAREWELL_S: Final = 0.25  # for the client's close_notify, which idle clients never send
 
 type Script = Callable[[Call], Answer | None]
 
@@ -73,8 +74,14 @@ class Simulator:
     async def start(self) -> None:
         """Listen; `port` is known from then on."""
         loop = asyncio.get_running_loop()
+        tls = self._tls()
         self._server = await loop.create_server(
-            lambda: Connection(self), "127.0.0.1", self.port, ssl=self._tls(), backlog=1024
+            lambda: Connection(self),
+            "127.0.0.1",
+            self.port,
+            ssl=tls,
+            backlog=1024,
+            ssl_shutdown_timeout=_TLS_FAREWELL_S if tls else None,
         )
         self.port = self._server.sockets[0].getsockname()[1]
 

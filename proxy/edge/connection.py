@@ -172,11 +172,11 @@ class ClientConnection(asyncio.Protocol):
             )
 
     def _feed(self, plain: bytes) -> None:
-        if self._relay is not None:
-            self._relay.from_client(plain)
-            return
         codec = self.codec
         assert codec is not None
+        if self._relay is not None:
+            self._relay.from_client(codec.after_raw(plain) if isinstance(codec, Http2Server) else plain)
+            return
         self._handle(codec.receive(plain))
         if codec.buffered() > HIGH_BYTES:
             self.pause_reading("pipelined")

@@ -6,9 +6,10 @@ without loss counts byte for byte. Every part is length-prefixed, so that no two
 """
 
 import json
+import math
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import orjson
 
@@ -68,29 +69,46 @@ IGNORED_PREFIXES = (
     b"x-langsmith-",
 )
 # In the query: credentials, and what query-signed requests add.
-IGNORED_QUERY = frozenset({"key", "x-amz-signature", "x-amz-date", "x-amz-credential", "x-amz-security-token"})
+IGNORED_QUERY = frozenset(
+    {"key", "access_token", "X-Amz-Signature", "X-Amz-Date", "X-Amz-Credential", "X-Amz-Security-Token"}
+)
+# Of all these, where a credential may stand. A provider reads one of them; the others count (`other_credentials`).
+CREDENTIAL_FIELDS = frozenset({b"api-key", b"authorization", b"x-api-key", b"x-goog-api-key"})
+CREDENTIAL_QUERY = ("key", "access_token", "X-Amz-Credential")
 
 _BIG_INTEGER = re.compile(rb"\d{19}")
-_BOUNDARY = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
+_BOUNDARY = re.compile(rb'\bboundary=(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+_SIGNATURE_V4 = b"AWS4-"
 
 
-def canonical_json(raw: bytes) -> bytes:
-    """`raw` without white space and with sorted keys; `raw` itself if it cannot be read without loss.
+def canonical_json(raw: bytes, parsed: object = None) -> bytes:
+    """`raw` without white space and with sorted keys; `raw` itself if it cannot be read without loss. `parsed`: what
+    orjson made of it, where that is known already.
 
-    Lossy would be: integers beyond 64 bits (two seeds must not collide), and repeated members, of which a provider may
-    take another one than we do. A compact body keeps its length, which shows at once that nothing was repeated.
+    Lossy would be: integers beyond 64 bits (two seeds must not collide), numbers beyond a double, and repeated members,
+    of which a provider may take another one than we do. A body that is written again just as it came repeats nothing;
+    any other is looked through member by member.
     """
     try:
         if _BIG_INTEGER.search(raw):
-            return json.dumps(
-                json.loads(raw, object_pairs_hook=_unique), sort_keys=True, separators=(",", ":")
-            ).encode()
-        canonical = orjson.dumps(orjson.loads(raw), option=orjson.OPT_SORT_KEYS)
-        if len(canonical) != len(raw):
-            json.loads(raw, object_pairs_hook=_unique)
+            return json.dumps(_load_without_loss(raw), sort_keys=True, separators=(",", ":")).encode()
+        parsed = orjson.loads(raw)
+        if orjson.dumps(parsed) != raw:
+            _load_without_loss(raw)
+        return orjson.dumps(parsed, option=orjson.OPT_SORT_KEYS)
     except (ValueError, TypeError, RecursionError):
         return raw
-    return canonical
+
+
+def _load_without_loss(raw: bytes) -> object:
+    return json.loads(raw, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -100,31 +118,57 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
-def canonical_body(raw: bytes, content_type: bytes) -> bytes:
+def canonical_body(raw: bytes, content_type: bytes, parsed: object = None) -> bytes:
     """The body as it counts: JSON canonical, multipart without its random boundary, anything else as it is."""
     kind = content_type.partition(b";")[0].strip().lower()
     if kind == b"application/json" or kind.endswith(b"+json") or (not kind and raw[:1] in (b"{", b"[")):
-        return canonical_json(raw)
+        return canonical_json(raw, parsed)
     if kind.startswith(b"multipart/") and (match := _BOUNDARY.search(content_type)):
-        return raw.replace(b"--" + match[1], b"--boundary")
+        # Cut there, and each piece with its length: a text that merely looks like a boundary stays apart from one.
+        return length_prefixed(raw.split(b"--" + (match[1] or match[2] or b"")))
     return raw
 
 
 def canonical_headers(headers: HeaderList) -> Iterable[bytes]:
-    """The fields that may change the answer, in the order of their names."""
-    for name, value in sorted(headers):
+    """The fields that may change the answer, in the order of their names; repeated ones in their own order."""
+    for name, value in sorted(headers, key=lambda field: field[0]):
         if name not in IGNORED_FIELDS and not name.startswith(IGNORED_PREFIXES):
-            if name == b"content-type":
-                yield name + b":" + value.partition(b";")[0].strip().lower()
-            else:
-                yield name + b":" + value.strip()
+            yield name + b":" + (_canonical_type(value) if name == b"content-type" else value.strip())
+
+
+def _canonical_type(value: bytes) -> bytes:
+    kind, _, parameters = value.partition(b";")
+    kind = kind.strip().lower()
+    if kind == b"application/json":
+        return kind  # RFC 8259, section 11: parameters mean nothing here
+    return kind + b";" + _BOUNDARY.sub(b"boundary", parameters).strip()
+
+
+def other_credentials(headers: HeaderList, query: Mapping[str, str], known: bytes) -> Iterable[bytes]:
+    """The credentials of a request besides `known`, the one its provider reads. They count, so that who sends his key
+    in an unusual place never shares answers with who sends another one."""
+    for name, value in sorted(headers, key=lambda field: field[0]):
+        if name in CREDENTIAL_FIELDS and not _is_known(value.strip(), known):
+            yield name + b":" + value.strip()
+    for key in CREDENTIAL_QUERY:
+        if (text := query.get(key)) is not None and not _is_known(text.encode(), known):
+            yield b"?" + key.encode() + b":" + text.encode()
+
+
+def _is_known(value: bytes, known: bytes) -> bool:
+    """`known` itself, after a scheme, or as the access key id of a signature, which differs in each request."""
+    if not known:
+        return not value
+    if value.startswith(_SIGNATURE_V4):
+        return b"Credential=" + known + b"/" in value
+    return value == known or value.partition(b" ")[2].strip() == known or value.startswith(known + b"/")
 
 
 def canonical_query(query: str) -> str:
     """The query without credentials and signatures; its order counts."""
     if not query:
         return ""
-    kept = [part for part in query.split("&") if part.partition("=")[0].lower() not in IGNORED_QUERY]
+    kept = [part for part in query.split("&") if part.partition("=")[0] not in IGNORED_QUERY]
     return "&".join(kept)
 
 

@@ -2,17 +2,22 @@
 
 Rules: it runs in a task of its own and belongs to no client, so nobody's disconnect harms another; it ends with its
 last reader. A reader that joins late first gets everything received so far. What was received is kept for late readers
-up to a limit; past it nobody can join any more and only what the slowest reader still needs is kept. A reader that lags
-more than the limit is cut off; it slows nobody. A failure reaches every reader, once each.
+up to a limit; past it nobody can join any more, and only what the slowest reader still needs is kept. From then on the
+origin is read at the pace of the fastest reader, and a reader that falls further behind that one than the limit (and
+than it was when it joined) is cut off; it slows nobody. A failure reaches every reader, once each.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from proxy.exchange.errors import UpstreamError
+import structlog
+
+from proxy.exchange.errors import ExchangeError, Refusal, UpstreamError
 from proxy.exchange.forward import show, show_end
 from proxy.exchange.model import Body, Ending, Exchange, Response, UpstreamCall
 from proxy.tasks import TaskSet
+
+log = structlog.get_logger(__name__)
 
 
 class Flight:
@@ -28,15 +33,25 @@ class Flight:
         self._dropped = 0  # chunks no longer kept, all of them read by every reader
         self._received = 0
         self._readers: set[FlightReader] = set()
-        self._waiting_for_head = 0
         self._ended = False
         self._failure: BaseException | None = None
+        self._wanted: asyncio.Event | None = None  # the fastest reader wants more; None while nobody waits for it
         self._task: asyncio.Task[None] | None = None
 
     @property
     def call(self) -> UpstreamCall | None:
         """The upstream call, once it has begun."""
         return self.exchange.call
+
+    @property
+    def readers(self) -> int:
+        """How many exchanges share it now."""
+        return len(self._readers)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What is held for readers."""
+        return sum(map(len, self._chunks))
 
     def start(
         self, tasks: TaskSet, handler: Callable[[Exchange], Awaitable[Response]], on_end: Callable[[], None]
@@ -58,7 +73,10 @@ class Flight:
         except asyncio.CancelledError:
             self._fail(UpstreamError("connection_terminated", "the call was given up"))
             raise
+        except ExchangeError as failure:
+            self._fail(failure)
         except Exception as failure:
+            log.error("flight_failed", exchange=self.exchange.id, error=type(failure).__name__, exc_info=failure)
             self._fail(failure)
         finally:
             self.joinable = False
@@ -75,6 +93,8 @@ class Flight:
                 self._wake()
                 if response.taps:
                     show(response.taps, chunk)
+                if not self.joinable:
+                    await self._until_wanted()
             ending = Ending.COMPLETE
         except Exception:
             ending = Ending.TRUNCATED
@@ -92,13 +112,30 @@ class Flight:
 
     def _trim(self) -> None:
         """Drop what every reader has; cut off readers that keep too much alive."""
+        if not self._readers:
+            return  # the first one is about to join
+        fastest = self._fastest()
         for reader in list(self._readers):
-            if self._received - reader.taken > self._lag:
+            if fastest - reader.taken > self._lag + reader.found:
                 reader.cut_off()
-        positions = [reader.position for reader in self._readers]
-        needed = min(positions, default=self._dropped + len(self._chunks))
+        needed = min(reader.position for reader in self._readers)
         del self._chunks[: needed - self._dropped]
         self._dropped = needed
+
+    def _fastest(self) -> int:
+        return max((reader.taken for reader in self._readers), default=self._received)
+
+    async def _until_wanted(self) -> None:
+        """Let the origin wait while even the fastest reader is far behind it."""
+        while self._received - self._fastest() > self._lag:
+            self._wanted = asyncio.Event()
+            await self._wanted.wait()
+        self._wanted = None
+
+    def taken(self) -> None:
+        """A reader went on, or left."""
+        if self._wanted is not None:
+            self._wanted.set()
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure
@@ -112,20 +149,18 @@ class Flight:
 
     async def join(self) -> Response:
         """The response, with a body of one's own. Raises the failure of the call."""
-        self._waiting_for_head += 1
-        reader = FlightReader(self)
+        reader = FlightReader(self, found=self._received)
         self._readers.add(reader)
         try:
             head = await asyncio.shield(self._head)
-        except BaseException as failure:
-            self._leave(reader)
-            if isinstance(failure, UpstreamError):
-                raise _copy(failure) from failure
+        except asyncio.CancelledError:
+            self.leave(reader)
             raise
-        finally:
-            self._waiting_for_head -= 1
+        except Exception as failure:
+            self.leave(reader)
+            raise _copy(failure) from failure
         if isinstance(head.body, bytes):
-            self._leave(reader)
+            self.leave(reader)
             return Response(head.status, list(head.headers), head.body, head.content_length)
         return Response(head.status, list(head.headers), reader, head.content_length)
 
@@ -139,29 +174,29 @@ class Flight:
         """Nothing more will be received."""
         return self._ended
 
-    def failure(self) -> BaseException | None:
+    def failure(self) -> ExchangeError | None:
         """Why it ended badly, for one reader."""
-        return _copy(self._failure) if isinstance(self._failure, UpstreamError) else self._failure
+        return None if self._failure is None else _copy(self._failure)
 
-    def _leave(self, reader: "FlightReader") -> None:
+    def leave(self, reader: "FlightReader") -> None:
+        """A reader has enough. The last one to leave ends the flight."""
+        if reader not in self._readers:
+            return
         self._readers.discard(reader)
         if not self._readers and not self._ended and self._task is not None:
             self.joinable = False
             self._task.cancel()
-
-    def leave(self, reader: "FlightReader") -> None:
-        """A reader has enough. The last one to leave ends the flight."""
-        self._leave(reader)
+        self.taken()
 
 
 class FlightReader(Body):
     """One exchange's view of the flight: a Body."""
 
-    def __init__(self, flight: Flight) -> None:
+    def __init__(self, flight: Flight, *, found: int) -> None:
         self._flight = flight
         self._wakeup: asyncio.Future[None] | None = None
         self._cut_off = False
-        self._closed = False
+        self.found = found  # bytes that had come before this reader
         self.position = 0  # chunks taken
         self.taken = 0  # bytes taken
 
@@ -174,6 +209,7 @@ class FlightReader(Body):
             if chunk is not None:
                 self.position += 1
                 self.taken += len(chunk)
+                flight.taken()
                 return chunk
             if flight.is_over:
                 if (failure := flight.failure()) is not None:
@@ -197,10 +233,17 @@ class FlightReader(Body):
         self.wake()
 
     async def aclose(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._flight.leave(self)
+        self._flight.leave(self)
 
 
-def _copy(failure: UpstreamError) -> UpstreamError:
-    return UpstreamError(failure.code, failure.message, status=failure.status, sent=failure.sent)
+def _copy(failure: BaseException) -> ExchangeError:
+    """The same failure, with a traceback of its own for each reader."""
+    match failure:
+        case UpstreamError(sent=sent):
+            return UpstreamError(failure.code, failure.message, status=failure.status, sent=sent)
+        case Refusal():
+            return Refusal(failure.code, failure.message, status=failure.status)
+        case ExchangeError():
+            return ExchangeError(failure.code, failure.message, status=failure.status)
+        case _:
+            return ExchangeError("internal_error", "Skinflint failed to handle this call", status=500)

@@ -26,13 +26,14 @@ class Sink(Protocol):
 
 
 def show(taps: list[Tap], chunk: bytes) -> None:
-    """Show a piece to the taps; those that raise are dropped."""
+    """Show a piece to the taps; those that raise are dropped, and told that nothing more comes."""
     for tap in tuple(taps):
         try:
             tap.feed(chunk)
         except Exception as failure:
             taps.remove(tap)
             log.warning("tap_failed", tap=type(tap).__name__, error=type(failure).__name__)
+            show_end([tap], Ending.ABANDONED)
 
 
 def show_end(taps: list[Tap], ending: Ending) -> None:

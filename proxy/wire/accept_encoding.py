@@ -5,10 +5,12 @@ identity then, because a client that does not send the field does not decode eit
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 _MEMBER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]*;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?")
 _ALIASES = {"x-gzip": "gzip", "x-compress": "compress"}
+_SHORT = 128
 _UNLISTED_IDENTITY = 0.0005  # acceptable, but less than anything the client took the trouble to name
 
 
@@ -29,7 +31,12 @@ def acceptable(accept_encoding: bytes | None, coding: str) -> bool:
     return all(_weight(weights, part.strip()) > 0 for part in coding.split(","))
 
 
-def _weights(accept_encoding: bytes | None) -> dict[str, float]:
+def _weights(accept_encoding: bytes | None) -> Mapping[str, float]:
+    """Clients send the same few fields again and again; long ones are not worth remembering."""
+    return _known(accept_encoding) if len(accept_encoding or b"") <= _SHORT else _read(accept_encoding)
+
+
+def _read(accept_encoding: bytes | None) -> Mapping[str, float]:
     weights: dict[str, float] = {}
     for member in (accept_encoding or b"").split(b","):
         match = _MEMBER.fullmatch(member.strip(b" \t"))
@@ -38,7 +45,10 @@ def _weights(accept_encoding: bytes | None) -> dict[str, float]:
     return weights
 
 
-def _weight(weights: dict[str, float], coding: str) -> float:
+_known = lru_cache(maxsize=256)(_read)
+
+
+def _weight(weights: Mapping[str, float], coding: str) -> float:
     name = _canonical(coding)
     weight = weights.get(name, weights.get("*"))
     if weight is None:

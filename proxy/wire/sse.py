@@ -41,7 +41,8 @@ class SseSplitter:
         return self._feed_slowly(data)
 
     def rest(self) -> bytes:
-        """Bytes of an event that has not ended."""
+        """Bytes of an event that has not ended. After an overflow: all that was fed up to it and did not come out, for
+        those who pass the stream on; what is fed later is not kept."""
         return bytes(self._pending).removeprefix(_BOM) if self._at_start else bytes(self._pending)
 
     def _feed_slowly(self, data: bytes) -> list[bytes]:
@@ -54,13 +55,13 @@ class SseSplitter:
         start = 0
         for match in _BLANK_LINE.finditer(pending, max(self._scanned - 3, 0)):
             event = bytes(pending[start : match.start()])
-            start = match.end()
             if self._at_start:
                 self._at_start = False
                 event = event.removeprefix(_BOM)
             event = event.lstrip(b"\r\n")
             if len(event) > self._max_event_bytes:
-                return self._give_up(events)
+                return self._give_up(events, start)
+            start = match.end()
             if event:
                 events.append(event)
         if start:
@@ -68,12 +69,12 @@ class SseSplitter:
             del pending[:start]
         self._scanned = len(pending)
         if len(pending) > self._max_event_bytes + _MAX_SURROUNDING_BYTES:
-            return self._give_up(events)
+            return self._give_up(events, 0)
         return events
 
-    def _give_up(self, events: list[bytes]) -> list[bytes]:
+    def _give_up(self, events: list[bytes], start: int) -> list[bytes]:
         self.overflowed = True
-        self._pending = bytearray()  # the old one may still be lent to the search
+        self._pending = self._pending[start:]  # not cut in place: it may still be lent to the search
         return events
 
 

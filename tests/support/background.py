@@ -1,0 +1,86 @@
+"""The provider simulator on a thread of its own, so that tests of any scope can share it and read its counters.
+
+Rules: what steers it (`options`, `faults`, `script`) may be set from the test's thread: each is one assignment. What
+touches its connections runs on its own loop.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+
+from proxy.demo.certificates import Certificates
+from proxy.demo.faults import Options
+from proxy.demo.simulator import Simulator
+
+_STOP_S = 15.0
+
+
+class LoopThread:
+    """An event loop on a thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def run[T](self, coroutine: Coroutine[object, object, T]) -> T:
+        """Run it there to its end, and wait for that."""
+        future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result(_STOP_S)
+
+    def call[T](self, function: Callable[[], T]) -> T:
+        """Call a function there, and wait for its result."""
+
+        async def called() -> T:
+            return function()
+
+        return self.run(called())
+
+    def close(self) -> None:
+        """End the loop and the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_STOP_S)
+        self._loop.close()
+
+
+class Providers(Simulator):
+    """A simulator that lives on a thread."""
+
+    def __init__(self, certificates: Certificates | None, options: Options, thread: LoopThread) -> None:
+        super().__init__(certificates, options)
+        self._first_options = options
+        self._thread = thread
+
+    def start_over(self) -> None:
+        """As it was at the start, except for its open connections."""
+        self.options = self._first_options
+        self._thread.call(self.reset)
+
+    def hang_up(self) -> None:
+        """Close every connection without a word."""
+
+        def close() -> None:
+            for connection in list(self._connections):
+                connection.close()
+
+        self._thread.call(close)
+
+    @property
+    def targets(self) -> list[str]:
+        """What was asked for, oldest first."""
+        return [call.target for call in list(self.calls)]
+
+
+@contextlib.contextmanager
+def providers(certificates: Certificates | None, options: Options | None = None) -> Iterator[Providers]:
+    """Serve until the block is left. Without certificates it speaks plain HTTP."""
+    thread = LoopThread("providers")
+    simulator = Providers(certificates, options or Options(events=8), thread)
+    try:
+        thread.run(simulator.start())
+        yield simulator
+    finally:
+        thread.run(simulator.stop())
+        thread.close()
