@@ -5,18 +5,22 @@ ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
 WORKDIR /src
+# For builds without a registry: --build-arg PIP_NO_INDEX=1 --build-arg PIP_FIND_LINKS=/wheels --volume DIR:/wheels:ro
+ARG PIP_NO_INDEX
+ARG PIP_FIND_LINKS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python3 -m venv /opt/skinflint
-COPY requirements/run.txt requirements/run.txt
-RUN /opt/skinflint/bin/pip install --require-hashes -r requirements/run.txt
+RUN python3 -m venv /opt/skinflint && python3 -m venv /opt/build
+COPY requirements/run.txt requirements/build.txt requirements/
+RUN /opt/skinflint/bin/pip install --require-hashes -r requirements/run.txt \
+ && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy
 COPY addons addons
 COPY config config
-RUN /opt/skinflint/bin/pip install hatchling \
- && /opt/skinflint/bin/pip install --no-deps --no-build-isolation . \
- && /opt/skinflint/bin/pip uninstall -y hatchling trove-classifiers pathspec pluggy \
- && /opt/skinflint/bin/python -m compileall -q /opt/skinflint/lib
+RUN /opt/build/bin/hatchling build -t wheel -d /tmp/dist \
+ && /opt/skinflint/bin/pip install --no-index --no-deps /tmp/dist/*.whl \
+ && /opt/skinflint/bin/pip uninstall -y pip \
+ && python3 -m compileall -q /opt/skinflint/lib
 
 FROM ${BASE} AS run
 # Kubernetes checks a numeric user for runAsNonRoot; 1337 is the id that redirect rules exempt.

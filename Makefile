@@ -49,6 +49,7 @@ LOCK = $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-heade
 lock: setup
 	$(LOCK) --universal --python-version 3.12 pyproject.toml -o requirements/run.txt
 	$(LOCK) --universal --python-version 3.12 --group dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) --universal --python-version 3.12 requirements/build.in -o requirements/build.txt
 	$(LOCK) --python-version 3.13 requirements/clients.in -o requirements/clients.txt
 
 clean:

@@ -4,16 +4,15 @@ Stands below collapse, so that fingerprints see the client's own request. What i
 the usage reader still gets it. `cost.ask_usage: false` turns this off.
 """
 
-import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from proxy.exchange.chain import Handler
+from proxy.exchange.errors import UpstreamError
 from proxy.exchange.headers import first, text, without
 from proxy.exchange.model import Body, Exchange, Response
 from proxy.exchange.provider import Provider
-
-_BOUNDARY = re.compile(rb"\n\n|\r\n\r\n|\r\r")
-_MAX_EVENT = 1_048_576
+from proxy.wire.sse import BLANK_LINE, MAX_EVENT_BYTES
 
 
 class AskUsage:
@@ -52,46 +51,91 @@ class AskUsage:
 
 
 class WithoutAddedUsage(Body):
-    """A stream's events without the one that was added, their bytes as they came. Passes whole events only; an event
-    that grows past a bound ends the filtering, not the stream."""
+    """A stream without the event that was added; every other byte stays. Passes whole events as they become whole."""
 
     def __init__(self, body: Body, provider: Provider, exchange: Exchange) -> None:
         self._body = body
         self._provider = provider
         self._exchange = exchange
-        self._rest = b""
-        self._given_up = False
+        self._filter = EventFilter(self._is_added)
+        self._failure: UpstreamError | None = None
+        self._is_over = False
 
     async def read(self) -> bytes | None:
-        while (chunk := await self._body.read()) is not None:
-            if self._given_up:
-                return chunk
-            if kept := self._without(chunk):
+        while not self._is_over:
+            if kept := self._filter.feed(chunk) if (chunk := await self._next()) is not None else self._filter.rest():
                 return kept
-        rest, self._rest = self._rest, b""
-        return rest or None
+        if self._failure is not None:
+            raise self._failure
+        return None
 
-    def _without(self, chunk: bytes) -> bytes:
-        waiting = self._rest + chunk
-        kept, start = [], 0
-        for boundary in _BOUNDARY.finditer(waiting):
-            event = waiting[start : boundary.end()]
-            start = boundary.end()
-            if event.find(b'"usage"') >= 0 and self._provider.is_added_usage(event.rstrip(b"\r\n")):
-                self._give_to_reader(event)
-            else:
-                kept.append(event)
-        self._rest = waiting[start:]
-        if len(self._rest) > _MAX_EVENT:
-            self._given_up = True
-            kept.append(self._rest)
-            self._rest = b""
-        return b"".join(kept)
+    async def _next(self) -> bytes | None:
+        """The next piece. At the end, good or bad, what is held back goes out first."""
+        try:
+            chunk = await self._body.read()
+        except UpstreamError as failure:
+            self._failure, chunk = failure, None
+        self._is_over = chunk is None
+        return chunk
 
-    def _give_to_reader(self, event: bytes) -> None:
+    def _is_added(self, event: bytes) -> bool:
+        if b'"usage"' not in event or not self._provider.is_added_usage(event):
+            return False
         call = self._exchange.call
         if call is not None and call.reader is not None:
-            call.reader.feed(event)
+            call.reader.feed(event + b"\n\n")
+        return True
 
     async def aclose(self) -> None:
         await self._body.aclose()
+
+
+class EventFilter:
+    """Takes single server-sent events out of a stream, wherever it is cut, with the blank line that ends them.
+
+    `is_unwanted` is asked about each event, without line ends around it. An event that grows beyond `limit_bytes` is
+    passed unasked, and so is everything after it.
+    """
+
+    def __init__(self, is_unwanted: Callable[[bytes], bool], limit_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._is_unwanted = is_unwanted
+        self._limit = limit_bytes
+        self._pending = bytearray()
+        self._scanned = 0  # bytes of `_pending` in which no blank line ends
+        self._keeps_lf: bool | None = None  # the last blank line ended in CR: what becomes of a LF that comes now
+        self._passes_all = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What is to be sent on now."""
+        if self._passes_all:
+            return chunk
+        kept: list[bytes] = []
+        if self._keeps_lf is not None and chunk.startswith(b"\n"):
+            if self._keeps_lf:
+                kept.append(b"\n")
+            chunk = chunk[1:]
+        self._keeps_lf = None
+        self._pending += chunk
+        start = 0
+        for blank_line in BLANK_LINE.finditer(self._pending, max(self._scanned - 3, 0)):
+            event = bytes(self._pending[start : blank_line.end()])
+            if len(event) > self._limit:
+                break
+            is_kept = not self._is_unwanted(event.strip(b"\r\n"))
+            if is_kept:
+                kept.append(event)
+            start = blank_line.end()
+            if start == len(self._pending) and event.endswith(b"\r"):
+                self._keeps_lf = is_kept
+        del self._pending[:start]
+        self._scanned = len(self._pending)
+        if self._scanned > self._limit:
+            self._passes_all = True
+            kept.append(self.rest())
+        return b"".join(kept)
+
+    def rest(self) -> bytes:
+        """What has been held back."""
+        rest = bytes(self._pending)
+        self._pending.clear()
+        return rest

@@ -15,7 +15,7 @@ from proxy.exchange import cache_control
 from proxy.exchange.cache_control import Directives, Use
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import Refusal
-from proxy.exchange.headers import first, without
+from proxy.exchange.headers import HeaderList, first, without
 from proxy.exchange.model import Ending, Exchange, Response, Tap
 from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
@@ -44,9 +44,11 @@ class CacheStage:
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
         key = exchange.fingerprint
         directives = cache_control.parse(exchange.request.headers)
-        if directives.only_if_cached and (key is None or not exchange.answers_again):
+        if not self._enabled:
+            return await call_next(exchange)
+        if directives.only_if_cached and (key is None or not exchange.answers_again or directives.no_store):
             raise _not_cached()
-        if key is None or directives.no_store or not self._enabled:
+        if key is None or directives.no_store:
             return await call_next(exchange)
         if not exchange.answers_again:
             if exchange.would_answer_again:
@@ -65,32 +67,31 @@ class CacheStage:
         entry = await self._store.get(key)
         if entry is None:
             return None
-        now = exchange.wall_time
-        use = cache_control.judge(directives, entry.age(now), min(entry.ttl_s, exchange.ttl_s))
-        if use is Use.NO:
+        age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+        if cache_control.judge(directives, age, ttl) is Use.NO:
             exchange.cache_status = "fwd=stale"
             return None
+        body = entry.original()
         exchange.outcome = Outcome.HIT
         exchange.stored_usage = entry.usage
         exchange.stored_cost_nanousd = entry.cost_nanousd
-        age = entry.age(now)
-        exchange.cache_status = f"hit; ttl={int(entry.ttl_s - age)}"
+        exchange.cache_status = f"hit; ttl={int(ttl - age)}"
         exchange.age_s = int(age)
-        return Response(entry.status, list(entry.headers), entry.original())
+        return Response(entry.status, list(entry.headers), body)
 
     def _recorder(self, exchange: Exchange, key: bytes, response: Response) -> Tap | None:
         if not 200 <= response.status < 300 or response.status in (204, 206):
             return None
         return Recorder(self, exchange, key, response, self._max_bytes)
 
-    def store(self, exchange: Exchange, key: bytes, response: Response, body: bytes) -> None:
+    def store(self, exchange: Exchange, key: bytes, status: int, headers: HeaderList, body: bytes) -> None:
         """Keep a complete answer."""
         call = exchange.call
         usage = call.usage if call is not None else None
-        packed, was_packed = pack(body, first(response.headers, b"content-encoding"))
+        packed, was_packed = pack(body, first(headers, b"content-encoding"))
         entry = Entry(
-            status=response.status,
-            headers=without(response.headers, _NOT_STORED),
+            status=status,
+            headers=headers,
             body=packed,
             packed=was_packed,
             stored_at=time.time(),
@@ -124,7 +125,8 @@ class Recorder:
         self._cache = cache
         self._exchange = exchange
         self._key = key
-        self._response = response
+        self._status = response.status
+        self._headers = without(response.headers, _NOT_STORED)  # as they are now: stages above add their own
         self._room = limit
         self._chunks: list[bytes] | None = []
 
@@ -140,7 +142,7 @@ class Recorder:
     def end(self, ending: Ending) -> None:
         call = self._exchange.call
         if ending is Ending.COMPLETE and self._chunks is not None and call is not None and call.complete:
-            self._cache.store(self._exchange, self._key, self._response, b"".join(self._chunks))
+            self._cache.store(self._exchange, self._key, self._status, self._headers, b"".join(self._chunks))
         self._chunks = None
 
 

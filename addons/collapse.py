@@ -23,7 +23,6 @@ class Collapse:
         self._max_followers = settings.collapse.max_followers
         self._tasks = tasks
         self._flights: dict[bytes, Flight] = {}
-        self._followers = 0
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
         key = exchange.fingerprint
@@ -33,7 +32,7 @@ class Collapse:
         if directives.no_store or directives.no_cache:
             return await call_next(exchange)  # this client wants an answer of its own
         flight = self._flights.get(key)
-        if flight is not None and flight.joinable and self._followers < self._max_followers:
+        if flight is not None and flight.joinable and flight.readers <= self._max_followers:
             return await self._follow(exchange, flight)
         flight = Flight(exchange, keep_bytes=self._keep_bytes, lag_bytes=self._lag_bytes)
         self._flights[key] = flight
@@ -44,13 +43,10 @@ class Collapse:
         exchange.outcome = Outcome.COLLAPSED
         exchange.cache_status = "fwd=uri-miss; collapsed"
         exchange.watchers.clear()
-        self._followers += 1
         try:
-            response = await flight.join()
+            return await flight.join()
         finally:
-            self._followers -= 1
             exchange.call = flight.call
-        return response
 
     def _forget(self, key: bytes, flight: Flight) -> None:
         if self._flights.get(key) is flight:

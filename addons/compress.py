@@ -48,6 +48,8 @@ class Compress:
         worth_it = self._clients == "all" or (self._clients == "remote" and not _is_local(client))
         if not isinstance(body, bytes) or wanted is None or not body or not (must or worth_it):
             return response
+        if response.status == 206 or b"no-transform" in joined(response.headers, b"cache-control").lower():
+            return response
         if not must and (len(body) < self._min_bytes or not _is_text(response.headers)):
             return response
         coding = negotiate(wanted, OURS)

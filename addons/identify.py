@@ -17,7 +17,9 @@ from proxy.exchange.provider import UNKNOWN, Json
 from proxy.providers.registry import Registry
 
 _NO_POLICY = OperationPolicy()
-_AMBIGUOUS = re.compile(r"/\.{1,2}(/|$)|//|%2e|%2f", re.IGNORECASE)
+# What some origins take for a way up or for an empty segment (`..;` is Java's), and the table of operations does not.
+_AMBIGUOUS = re.compile(r"/\.{1,2}(;[^/]*)?(/|$)|//")
+_DECODED = (("%2e", "."), ("%2E", "."), ("%2f", "/"), ("%2F", "/"), ("%5c", "/"), ("%5C", "/"), ("\\", "/"))
 
 
 class Identify:
@@ -36,11 +38,9 @@ class Identify:
         request = exchange.request
         provider = exchange.provider = self._registry.match(request.host, request.port)
         if provider is not None:
-            # A path that the origin may read in another way than we do is nobody's twin. Bedrock names models by
-            # encoded ARNs, in which %2F is an ordinary part of the name.
             path = request.path
-            ambiguous = _AMBIGUOUS.search(path) is not None and provider.name != "bedrock"
-            operation = exchange.operation = UNKNOWN if ambiguous else provider.operation(request.method, path)
+            known = not is_ambiguous(path)
+            operation = exchange.operation = provider.operation(request.method, path) if known else UNKNOWN
             if operation.json_request and isinstance(request.body, bytes):
                 exchange.json = _parse(request.body)
             exchange.facts = provider.describe(operation, path, request.query, exchange.json)
@@ -55,6 +55,15 @@ class Identify:
             exchange.labels[self._fields[field]] = value.decode("latin-1")[:128]
         if found:
             exchange.request.headers = without(headers, self._fields)
+
+
+def is_ambiguous(path: str) -> bool:
+    """May the origin read this path in another way than we do? An encoded slash alone is an ordinary part of a name:
+    Bedrock names models by encoded ARNs."""
+    if "%" in path or "\\" in path:
+        for coded, plain in _DECODED:
+            path = path.replace(coded, plain)
+    return _AMBIGUOUS.search(path) is not None
 
 
 def _parse(body: bytes) -> Json | None:

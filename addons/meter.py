@@ -7,10 +7,14 @@ the price of a flight is known only when its last byte has come, whoever has lef
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
+
 from proxy.exchange.chain import Handler
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import NANO_PER_USD, CallRecord, Outcome
 from proxy.exchange.usage import Usage
+
+log = structlog.get_logger(__name__)
 
 
 class Pricing(Protocol):
@@ -43,7 +47,7 @@ class Meter:
         exchange.on_finished.append(self._finished)
         response = await call_next(exchange)
         if self._response_headers:
-            response.headers += self._said(exchange)
+            response.headers = [*response.headers, *self._said(exchange)]
         return response
 
     def _said(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
@@ -68,6 +72,13 @@ class Meter:
             exchange.call.when_ended(lambda: self._settle(exchange))
 
     def _settle(self, exchange: Exchange) -> None:
+        try:
+            self._settled(self._priced(exchange))
+        except Exception as failure:
+            # The client has its answer: neither prices nor the ledger may take that back.
+            log.error("settle_failed", exchange=exchange.id, error=type(failure).__name__, exc_info=failure)
+
+    def _priced(self, exchange: Exchange) -> CallRecord:
         call = exchange.call
         outcome = Outcome.ERROR if exchange.error and exchange.outcome is not Outcome.REFUSED else exchange.outcome
         usage = exchange.stored_usage if exchange.outcome is Outcome.HIT else (call.usage if call else None)
@@ -79,7 +90,7 @@ class Meter:
             saved = self._pricing.cost(exchange, usage) if outcome is not Outcome.ERROR else 0
         elif call is not None:
             paid = self._pricing.cost(exchange, usage)
-        self._settled(self._record(exchange, outcome, usage or Usage(), paid, saved))
+        return self._record(exchange, outcome, usage or Usage(), paid, saved)
 
     def _record(
         self, exchange: Exchange, outcome: Outcome, usage: Usage, paid: int | None, saved: int | None

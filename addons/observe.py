@@ -78,6 +78,12 @@ class CallTap:
         self._reader.feed(plain)
 
     def end(self, ending: Ending) -> None:
+        try:
+            self._conclude(ending)
+        finally:
+            self._call.end(time.monotonic())  # who waits for the call's end must not wait for ever
+
+    def _conclude(self, ending: Ending) -> None:
         call, reader = self._call, self._reader
         success = 200 <= call.status < 300
         if reader is not None:
@@ -89,7 +95,6 @@ class CallTap:
             call.usage = self._estimate()
         elif call.usage is not None and ending is not Ending.COMPLETE:
             call.usage = _estimated(call.usage, self._events)
-        call.end(time.monotonic())
 
     def _estimate(self) -> Usage:
         """A cut-off answer reported nothing: about four bytes a token asked, about one token an event answered."""

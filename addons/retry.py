@@ -8,6 +8,7 @@ retry 429 and 5xx themselves, and know better what their caller waits for.
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 
 from config.schema import Settings
 from proxy.exchange.chain import Handler
@@ -26,25 +27,27 @@ class Retry:
 
     name = "retry"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._limit = settings.upstream.retries
+        self._sleep = sleep
         self._budget = RetryBudget(settings.upstream.retry_budget)
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
         self._budget.note_call(time.monotonic())
-        for attempt in range(self._limit + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             if exchange.call is not None:
-                exchange.call.attempts = attempt + 1
+                exchange.call.attempts = attempt
             try:
                 return await call_next(exchange)
             except UpstreamError as failure:
-                last = attempt == self._limit
+                last = attempt > self._limit
                 if last or not is_safe(exchange, failure) or not self._budget.try_spend(time.monotonic()):
                     raise
             # The first retry goes at once: the usual cause is an idle connection that the origin had just closed.
-            if attempt:
-                await asyncio.sleep(_BASE_DELAY_S * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
-        raise AssertionError("unreachable")
+            if attempt > 1:
+                await self._sleep(_BASE_DELAY_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
 
 
 def is_safe(exchange: Exchange, failure: UpstreamError) -> bool:

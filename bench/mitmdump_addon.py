@@ -7,7 +7,6 @@ and lets answers through as they come. Rule: no hook beyond what the work needs,
 import os
 
 from mitmproxy import http
-from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from bench.work import answer
 
@@ -29,10 +28,9 @@ class Forward:
     def __init__(self, port: int) -> None:
         self._address = ("127.0.0.1", port)
 
-    def server_connect(self, data: ServerConnectionHookData) -> None:
-        """Another address; the name that TLS verifies stays."""
-        data.server.sni = data.server.sni or (data.server.address[0] if data.server.address else None)
-        data.server.address = self._address
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Another address for the tunnel; the name that TLS asks for and verifies is still the client's."""
+        flow.request.host, flow.request.port = self._address
 
 
 class Stream(Forward):

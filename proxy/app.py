@@ -200,7 +200,7 @@ class Skinflint:
         return LedgerWriter(_ledger_url(settings), settings.ledger, spill_path=self._data_dir / "ledger-spill.jsonl")
 
     def _settled(self, record: CallRecord) -> None:
-        self._metrics.observe(record)
+        self._metrics.calls.observe(record)
         self._counters.count(record)
         self._calls.write(record)
         if self._ledger is not None:

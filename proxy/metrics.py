@@ -1,27 +1,24 @@
 """Prometheus metrics. Names and labels are a contract with dashboards.
 
-Rules: label values are bounded (past `limits.label_values` distinct ones, new ones become `other`), so a client cannot
-make the process grow by inventing models. Children are looked up once for each combination and then kept.
+Rules: label values are bounded (past `limits.label_values` distinct models, new ones become `other`), so a client
+cannot make the process grow by inventing models. Calls are counted in plain numbers and become samples when somebody
+scrapes: everything runs on one event loop, so the library's locks would only cost (eleven of them a call).
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    GCCollector,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-)
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, GCCollector, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from proxy.exchange.record import NANO_PER_USD, CallRecord
 
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
+_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning", "audio")
 
 
 class BoundedValues:
@@ -40,22 +37,139 @@ class BoundedValues:
         return value
 
 
-@dataclass(frozen=True, slots=True)
+class Times:
+    """A histogram's counts."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._sum += seconds
+
+    def buckets(self) -> tuple[list[tuple[str, float]], float]:
+        """Cumulative counts by upper bound, and the sum, as the exposition wants them."""
+        total, cumulative = 0, []
+        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
+            total += count
+            cumulative.append((floatToGoString(bound), float(total)))  # type: ignore[no-untyped-call]
+        return cumulative, self._sum
+
+
+@dataclass(slots=True)
+class Spending:
+    """What one provider, operation and model came to."""
+
+    cost_nanousd: int = 0
+    saved_nanousd: int = 0
+    unpriced: int = 0
+    tokens: list[int] = field(default_factory=lambda: [0] * len(_KINDS))
+
+
+@dataclass(slots=True)
 class _Series:
     """Everything that one combination of labels counts into."""
 
-    requests: Counter
-    cost: Counter
-    saved: Counter
-    unpriced: Counter
-    input_tokens: Counter
-    output_tokens: Counter
-    cache_read_tokens: Counter
-    cache_write_tokens: Counter
-    reasoning_tokens: Counter
-    request_seconds: Histogram
-    first_byte_seconds: Histogram
-    overhead_seconds: Histogram
+    spending: Spending
+    request: Times
+    first_byte: Times
+    overhead: Times
+    calls: int = 0
+
+
+class Calls(Collector):
+    """Counts settled calls, and shows them when asked."""
+
+    def __init__(self, label_values: int) -> None:
+        self._model = BoundedValues(label_values)
+        self._series: dict[tuple[str, str, str, str, int], _Series] = {}
+        self._spending: dict[tuple[str, str, str], Spending] = {}
+        self._request: dict[tuple[str, str, str], Times] = {}
+        self._first_byte: dict[tuple[str, str, str], Times] = {}
+        self._overhead: dict[tuple[str], Times] = {}
+
+    def observe(self, record: CallRecord) -> None:
+        """Count one settled call."""
+        key = (record.provider, record.operation, self._model(record.model), record.outcome.value, record.status)
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._bind(key)
+        series.calls += 1
+        spending = series.spending
+        if record.cost_nanousd is None:
+            spending.unpriced += 1
+        else:
+            spending.cost_nanousd += record.cost_nanousd
+        spending.saved_nanousd += record.saved_nanousd or 0
+        if record.outcome not in ("hit", "collapsed"):
+            tokens = spending.tokens
+            tokens[0] += record.input_tokens
+            tokens[1] += record.output_tokens
+            tokens[2] += record.cache_read_tokens
+            tokens[3] += record.cache_write_tokens
+            tokens[4] += record.reasoning_tokens
+            tokens[5] += record.audio_tokens
+        series.request.observe(record.total_ms / 1000)
+        if record.first_byte_ms is not None:
+            series.first_byte.observe(record.first_byte_ms / 1000)
+        series.overhead.observe(record.overhead_ms / 1000)
+
+    def _bind(self, key: tuple[str, str, str, str, int]) -> _Series:
+        provider, operation, model, outcome, _ = key
+        timed = (provider, operation, outcome)
+        return _Series(
+            spending=self._spending.setdefault((provider, operation, model), Spending()),
+            request=self._request.setdefault(timed, Times(_SECONDS)),
+            first_byte=self._first_byte.setdefault(timed, Times(_SECONDS)),
+            overhead=self._overhead.setdefault((outcome,), Times(_OVERHEAD_SECONDS)),
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        by = ("provider", "operation", "model")
+        requests = CounterMetricFamily("skinflint_requests", "Calls answered.", labels=(*by, "outcome", "code"))
+        for (*labels, code), series in self._series.items():
+            requests.add_metric((*map(str, labels), str(code)), series.calls)
+        yield requests
+        cost = CounterMetricFamily("skinflint_cost_usd", "Paid to providers, in USD.", labels=by)
+        saved = CounterMetricFamily("skinflint_saved_usd", "Not paid: hits and collapsed calls.", labels=by)
+        unpriced = CounterMetricFamily("skinflint_unpriced", "Paid calls whose price is unknown.", labels=by)
+        tokens = CounterMetricFamily("skinflint_tokens", "Tokens paid for, by kind.", labels=(*by, "kind"))
+        for key, spending in self._spending.items():
+            cost.add_metric(key, spending.cost_nanousd / NANO_PER_USD)
+            saved.add_metric(key, spending.saved_nanousd / NANO_PER_USD)
+            unpriced.add_metric(key, spending.unpriced)
+            for kind, count in zip(_KINDS, spending.tokens, strict=True):
+                if count:
+                    tokens.add_metric((*key, kind), count)
+        yield from (cost, saved, unpriced, tokens)
+        timed = ("provider", "operation", "outcome")
+        yield _histogram(
+            "skinflint_request_seconds", "From the request's last byte to the answer's last.", timed, self._request
+        )
+        yield _histogram(
+            "skinflint_first_byte_seconds",
+            "From the request's last byte to the answer's first.",
+            timed,
+            self._first_byte,
+        )
+        yield _histogram(
+            "skinflint_overhead_seconds", "The part of it that was spent in Skinflint.", ("outcome",), self._overhead
+        )
+
+
+def _histogram[K: tuple[str, ...]](
+    name: str, text: str, labels: tuple[str, ...], times: dict[K, Times]
+) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for key, observed in times.items():
+        buckets, total = observed.buckets()
+        family.add_metric(key, buckets, total)
+    return family
 
 
 class Metrics:
@@ -66,28 +180,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._model = BoundedValues(label_values)
-        self._series: dict[tuple[str, str, str, str, int], _Series] = {}
-        by = ("provider", "operation", "model")
+        self.calls = Calls(label_values)
+        self.registry.register(self.calls)
         reg = self.registry
-        self._requests = Counter("skinflint_requests_total", "Calls answered.", (*by, "outcome", "code"), registry=reg)
-        self._cost = Counter("skinflint_cost_usd_total", "Paid to providers, in USD.", by, registry=reg)
-        self._saved = Counter("skinflint_saved_usd_total", "Not paid: hits and collapsed calls.", by, registry=reg)
-        self._unpriced = Counter("skinflint_unpriced_total", "Paid calls whose price is unknown.", by, registry=reg)
-        self._tokens = Counter("skinflint_tokens_total", "Tokens paid for, by kind.", (*by, "kind"), registry=reg)
-        timed = ("provider", "operation", "outcome")
-        self._request_seconds = Histogram(
-            "skinflint_request_seconds", "From the request's last byte to the answer's last.", timed,
-            buckets=_SECONDS, registry=reg,
-        )  # fmt: skip
-        self._first_byte_seconds = Histogram(
-            "skinflint_first_byte_seconds", "From the request's last byte to the answer's first.", timed,
-            buckets=_SECONDS, registry=reg,
-        )  # fmt: skip
-        self._overhead_seconds = Histogram(
-            "skinflint_overhead_seconds", "The part of that which was spent in Skinflint.", ("outcome",),
-            buckets=_OVERHEAD_SECONDS, registry=reg,
-        )  # fmt: skip
         self.stage_failures = Counter(
             "skinflint_stage_failures_total", "Exceptions of stages, stepped over.", ("stage",), registry=reg
         )
@@ -96,53 +191,6 @@ class Metrics:
         )
         self.bad_requests = Counter(
             "skinflint_bad_requests_total", "Requests refused because they broke the protocol.", ("code",), registry=reg
-        )
-
-    def observe(self, record: CallRecord) -> None:
-        """Count one settled call."""
-        key = (record.provider, record.operation, self._model(record.model), str(record.outcome), record.status)
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = self._bind(key)
-        series.requests.inc()
-        if record.cost_nanousd is None:
-            series.unpriced.inc()
-        elif record.cost_nanousd:
-            series.cost.inc(record.cost_nanousd / NANO_PER_USD)
-        if record.saved_nanousd:
-            series.saved.inc(record.saved_nanousd / NANO_PER_USD)
-        if record.outcome not in ("hit", "collapsed") and (record.input_tokens or record.output_tokens):
-            series.input_tokens.inc(record.input_tokens)
-            series.output_tokens.inc(record.output_tokens)
-            series.cache_read_tokens.inc(record.cache_read_tokens)
-            series.cache_write_tokens.inc(record.cache_write_tokens)
-            series.reasoning_tokens.inc(record.reasoning_tokens)
-        series.request_seconds.observe(record.total_ms / 1000)
-        if record.first_byte_ms is not None:
-            series.first_byte_seconds.observe(record.first_byte_ms / 1000)
-        series.overhead_seconds.observe(record.overhead_ms / 1000)
-
-    def _bind(self, key: tuple[str, str, str, str, int]) -> _Series:
-        provider, operation, model, outcome, code = key
-        by = (provider, operation, model)
-        timed = (provider, operation, outcome)
-
-        def tokens(kind: str) -> Counter:
-            return self._tokens.labels(*by, kind)
-
-        return _Series(
-            requests=self._requests.labels(*by, outcome, str(code)),
-            cost=self._cost.labels(*by),
-            saved=self._saved.labels(*by),
-            unpriced=self._unpriced.labels(*by),
-            input_tokens=tokens("input"),
-            output_tokens=tokens("output"),
-            cache_read_tokens=tokens("cache_read"),
-            cache_write_tokens=tokens("cache_write"),
-            reasoning_tokens=tokens("reasoning"),
-            request_seconds=self._request_seconds.labels(*timed),
-            first_byte_seconds=self._first_byte_seconds.labels(*timed),
-            overhead_seconds=self._overhead_seconds.labels(outcome),
         )
 
 

@@ -83,7 +83,7 @@ def _play(interpreter: Path, directory: Path, console: Console) -> Outcome:
             )
             found = proxy.wait_until_ready()
         console.print(
-            f"Proxy on {found.proxy_url}; simulated providers answer after 0.3 s and stream 40 words in 0.6 s.",
+            f"Proxy on {found.proxy_url}. An answer takes 0.3 s, a stream 0.6 s more.",
             style="dim",
         )
         tally = _run(interpreter, {**environ, **proxy_variables(found, environ), **_KEYS}, console)

@@ -21,9 +21,9 @@ from proxy.edge.stream import ClientStream
 from proxy.edge.upgrade import run_upgrade
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import ExchangeError, Refusal
-from proxy.exchange.forward import forward
+from proxy.exchange.forward import forward, show_end
 from proxy.exchange.headers import HeaderList, first
-from proxy.exchange.model import Body, Exchange, Response
+from proxy.exchange.model import Body, Ending, Exchange, Response
 from proxy.exchange.provider import ErrorShape
 from proxy.exchange.record import Outcome
 from proxy.metrics import Metrics
@@ -139,6 +139,7 @@ class Bridge:
             if not isinstance(body, bytes):
                 await body.aclose()
             if exchange is not None:
+                exchange.response_bytes = exchange.response_bytes or stream.sent_bytes
                 exchange.finish(time.monotonic())
             connection.request_done(stream)
 
@@ -181,14 +182,21 @@ class Bridge:
 
 
 async def _respond(stream: ClientStream, exchange: Exchange, response: Response) -> None:
+    exchange.status = response.status
+    if not stream.is_gone:
+        await _send(stream, exchange, response)
+    elif not isinstance(response.body, bytes):
+        await forward(response.body, response.taps, stream)  # `on_disconnect: drain`: for the cache and the ledger
+    if stream.is_gone:
+        exchange.error = "client_disconnected"
+
+
+async def _send(stream: ClientStream, exchange: Exchange, response: Response) -> None:
     connection = stream.connection
     codec = connection.codec
     assert codec is not None
-    exchange.status = response.status
-    if stream.is_gone:
-        exchange.error = "client_disconnected"
-    stream.is_answering = True
     body = response.body
+    stream.is_answering = True
     exchange.first_byte_at = time.monotonic()
     if isinstance(body, bytes):
         if stream.head.method == b"HEAD":
@@ -199,15 +207,17 @@ async def _respond(stream: ClientStream, exchange: Exchange, response: Response)
         connection.flush()
         exchange.response_bytes = len(body)
         return
-    codec.send_head(stream.id, response.status, response.headers, content_length=response.content_length)
-    connection.flush()
+    try:
+        codec.send_head(stream.id, response.status, response.headers, content_length=response.content_length)
+        connection.flush()
+    except Exception:  # a field that cannot be sent: nobody else would close the body
+        show_end(response.taps, Ending.ABANDONED)
+        await body.aclose()
+        raise
     await forward(body, response.taps, stream)
-    exchange.response_bytes = stream.sent_bytes
-    if stream.is_gone:
-        exchange.error = "client_disconnected"
-        return
-    codec.send_end(stream.id)
-    connection.flush()
+    if not stream.is_gone:
+        codec.send_end(stream.id)
+        connection.flush()
 
 
 def _answer(stream: ClientStream, status: int, shape: ErrorShape, code: str = "") -> None:

@@ -7,7 +7,6 @@ connection has a deadline: for its handshake and heads, and between requests.
 
 import asyncio
 import ssl
-import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,6 +14,7 @@ import structlog
 from proxy.edge import pins
 from proxy.edge.destination import Destination
 from proxy.edge.handover import Handover
+from proxy.edge.patience import Patience
 from proxy.edge.pins import PinKey
 from proxy.edge.relay import Relay
 from proxy.edge.request_body import HIGH_BYTES
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_TICK_S = 5.0
+_LINGER_S = 10.0
 
 
 class ClientConnection(asyncio.Protocol):
@@ -64,8 +64,9 @@ class ClientConnection(asyncio.Protocol):
         self._handling = False
         self._next_wanted = False
         self._eof = False
-        self._deadline = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._lingers = False  # we are done, but the client is still sending
+        limits = bridge.settings.limits
+        self._patience = Patience(self._transport, stalled_s=limits.client_idle_s, on_deadline=self.close)
 
     # -- the socket
 
@@ -73,14 +74,16 @@ class ClientConnection(asyncio.Protocol):
         """The socket is ours; `initial` has already been read from it."""
         self.bridge.connections.add(self)
         self._transport.set_write_buffer_limits(high=262_144)
-        self._expect_within(self.bridge.settings.limits.client_head_s)
-        self._tick()
+        self._patience.expect_within(self.bridge.settings.limits.client_head_s)
+        self._patience.start()
         if initial:
             self.data_received(initial)
         if self._handover.at_eof and not self._closed:
             self.eof_received()
 
     def data_received(self, data: bytes) -> None:
+        if self._lingers:
+            return
         try:
             plain = data if self._tls is None else self._decrypt(data)
             if plain:
@@ -94,6 +97,9 @@ class ClientConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """FIN. Over TLS the client is gone (a half-close would have been a close_notify); over plain TCP it may still
         be waiting for its answers."""
+        if self._lingers:
+            self._transport.close()
+            return False
         if self._tls is not None and self._relay is None:
             self._closed_silently()
             self.close()
@@ -104,8 +110,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed_silently()
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._patience.stop()
         self._writable.set()
         for stream in list(self.streams.values()):
             stream.client_gone()
@@ -203,7 +208,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _dispatch(self, event: Event) -> None:
         if isinstance(event, RequestHead):
-            self._expect_within(self.bridge.settings.limits.client_head_s)
+            self._patience.expect_within(self.bridge.settings.limits.client_head_s)
             stream = self.streams[event.stream_id] = ClientStream(self, event)
             stream.begin()
         elif isinstance(event, BadRequest):
@@ -233,7 +238,7 @@ class ClientConnection(asyncio.Protocol):
                 )
                 codec.send_complete(0, event.status, [(b"content-type", b"application/json")], body)
         self.flush()
-        self.close()
+        self.close(linger=True)
 
     # -- the way back
 
@@ -245,11 +250,11 @@ class ClientConnection(asyncio.Protocol):
         if output := codec.take_output():
             self.send(output)
         if codec.wants_close:
-            self.close()
+            self.close(linger=isinstance(codec, Http1Server) and not codec.has_read_request)
 
     def send(self, data: bytes) -> None:
         """Plain bytes to the client."""
-        if not self._closed:
+        if not self._closed and not self._lingers:
             self._transport.write(data if self._tls is None else self._tls.send(data))
 
     @property
@@ -265,11 +270,12 @@ class ClientConnection(asyncio.Protocol):
         """A request has been answered as far as it will be: go on with the next one."""
         if self.streams.get(stream.id) is stream:
             del self.streams[stream.id]
+        self.resume_reading("body")
         codec = self.codec
         if self._closed or codec is None or self._relay is not None:
             return
         if not self.streams:
-            self._expect_within(self.bridge.settings.limits.client_idle_s)
+            self._patience.expect_within(self.bridge.settings.limits.client_idle_s)
         if isinstance(codec, Http1Server):
             if self._handling:
                 self._next_wanted = True
@@ -298,18 +304,7 @@ class ClientConnection(asyncio.Protocol):
 
     def no_deadline(self) -> None:
         """A request is being answered: the upstream deadlines apply now."""
-        self._deadline = float("inf")
-
-    def _expect_within(self, seconds: float) -> None:
-        self._deadline = time.monotonic() + seconds
-
-    def _tick(self) -> None:
-        if self._closed:
-            return
-        if time.monotonic() > self._deadline:
-            self.close()
-            return
-        self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+        self._patience.no_deadline()
 
     # -- ends
 
@@ -337,11 +332,25 @@ class ClientConnection(asyncio.Protocol):
         if not self.streams and self._relay is None:
             self.close()
 
-    def close(self) -> None:
-        """Close once what has been written is out."""
-        if not self._transport.is_closing():
-            if self._tls is not None and self._tls.established:
-                self._transport.write(self._tls.close())
+    def close(self, *, linger: bool = False) -> None:
+        """Close once what has been written is out. With `linger`, read on (and drop what comes) until the client closes
+        too: closing on bytes that were never read resets the connection, and our answer could be lost with it."""
+        self._pin = None  # what ends now is not the client's doing
+        if self._transport.is_closing():
+            return
+        if self._lingers:
+            if not linger:
+                self._transport.close()
+            return
+        if self._tls is not None and self._tls.established:
+            self._transport.write(self._tls.close())
+        if linger and not self._eof:
+            self._lingers = True
+            self._patience.expect_within(_LINGER_S)
+            self._transport.write_eof()
+            self._paused_for.clear()
+            self._transport.resume_reading()
+        else:
             self._transport.close()
 
     # -- the relay's client side

@@ -1,12 +1,15 @@
 """Where a connection's calls go, and turning a request's head into a Request for there. Pure."""
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from proxy.exchange.headers import end_to_end
 from proxy.exchange.model import Body, Request
 from proxy.wire.events import RequestHead
 
+# No user, no path, no blank: nothing that another reader could take for a different host. IPv6 needs its brackets.
+_AUTHORITY = re.compile(r"(?:(?P<name>[A-Za-z0-9._~%!$&'()*+,;=-]+)|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]*))?")
+_ABSOLUTE = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE)
 _NOT_KEPT = frozenset({b"host", b"content-length", b"expect"})
 
 
@@ -30,14 +33,14 @@ class MisdirectedError(ValueError):
 
 def split_authority(authority: str, default_port: int) -> tuple[str, int]:
     """(host in lower case, port) of `host`, `host:port` or `[v6]:port`. Raises ValueError."""
-    host, separator, port = authority.rpartition(":")
-    if not separator or (authority.endswith("]") and authority.startswith("[")):
-        host, port = authority, ""
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    if not host or (port and not (port.isascii() and port.isdigit() and 0 < int(port) <= 65_535)):
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None:
         raise ValueError("not a host and port")
-    return host.lower().rstrip("."), int(port) if port else default_port
+    host = (match["name"] or match["v6"]).lower().rstrip(".")
+    port = int(match["port"]) if match["port"] else default_port
+    if not host or not 0 < port <= 65_535:
+        raise ValueError("not a host and port")
+    return host, port
 
 
 def request_for(head: RequestHead, destination: Destination | None, body: bytes | Body) -> Request:
@@ -48,9 +51,12 @@ def request_for(head: RequestHead, destination: Destination | None, body: bytes 
     target = head.target.decode("latin-1")
     if destination is None:
         destination, target = _absolute(target)
-    elif target.startswith(("http://", "https://")):
+    elif _ABSOLUTE.match(target):
         named, target = _absolute(target)
         _same_host(named.host, destination)
+    elif not target.startswith("/"):
+        # Joined to the origin's name, anything else could become another name.
+        raise MisdirectedError(400, "the request's target is not a path")
     elif head.authority:
         try:
             host, _ = split_authority(head.authority.decode("latin-1"), destination.port)
@@ -71,21 +77,19 @@ def request_for(head: RequestHead, destination: Destination | None, body: bytes 
 
 
 def _absolute(target: str) -> tuple[Destination, str]:
-    if not target.startswith(("http://", "https://")):
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
         raise MisdirectedError(
             400,
             "This is an HTTP proxy (Skinflint). Use it through HTTPS_PROXY, or start a listener in reverse mode "
             "for requests that name no origin.",
         )
+    scheme, path = match["scheme"].lower(), match["rest"]
     try:
-        url = urlsplit(target)
-        default = 443 if url.scheme == "https" else 80
-        host, port = split_authority(url.netloc.rpartition("@")[2], default)
+        host, port = split_authority(match["authority"], 443 if scheme == "https" else 80)
     except ValueError as failure:
         raise MisdirectedError(400, "the request's target is not a URL") from failure
-    rest = target.split("://", 1)[1].partition("/")
-    path = "/" + rest[2] if rest[1] else "/"
-    return Destination(url.scheme, host, port), path
+    return Destination(scheme, host, port), path if path.startswith("/") else "/" + path
 
 
 def _same_host(host: str, destination: Destination) -> None:

@@ -21,8 +21,8 @@ _MAX_UNSENT = 262_144  # bytes of one HTTP/2 stream that wait for the client's w
 class ClientStream:
     """See the module."""
 
-    __slots__ = ("_body", "_chunks", "_room", "_size", "_task", "_window", "connection", "head", "id", "is_answering",
-                 "is_gone", "sent_bytes")  # fmt: skip
+    __slots__ = ("_body", "_chunks", "_credited", "_room", "_size", "_task", "_window", "connection", "head", "id",
+                 "is_answering", "is_gone", "sent_bytes")  # fmt: skip
 
     def __init__(self, connection: "ClientConnection", head: RequestHead) -> None:
         self.connection = connection
@@ -33,6 +33,7 @@ class ClientStream:
         self.sent_bytes = 0
         self._chunks: list[bytes] = []
         self._size = 0
+        self._credited = 0  # bytes of a streamed body that the client was given credit for before it was one
         self._body: StreamedRequestBody | None = None
         self._task: asyncio.Task[None] | None = None
         self._window: asyncio.Event | None = None
@@ -66,6 +67,7 @@ class ClientStream:
             self._stream_body()
         elif self.connection.codec is not None:
             self.connection.codec.acknowledge(self.id, len(data))
+            self._credited = self._size
 
     def receive_end(self) -> None:
         """The request is complete."""
@@ -84,8 +86,10 @@ class ClientStream:
 
     def _taken(self, count: int) -> None:
         connection = self.connection
+        already = min(count, self._credited)
+        self._credited -= already
         if connection.codec is not None:
-            connection.codec.acknowledge(self.id, count)
+            connection.codec.acknowledge(self.id, count - already)
             connection.flush()
         if self._body is not None and self._body.queued < LOW_BYTES:
             connection.resume_reading("body")

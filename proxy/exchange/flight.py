@@ -62,14 +62,9 @@ class Flight:
     async def _run(self, handler: Callable[[Exchange], Awaitable[Response]], on_end: Callable[[], None]) -> None:
         try:
             response = await handler(self.exchange)
-            if isinstance(response.body, bytes):
-                if response.body:
-                    self._receive(response.body)
-                self._ended = True
-                self._head.set_result(response)
-                return
             self._head.set_result(response)
-            await self._pump(response)
+            if not isinstance(response.body, bytes):
+                await self._pump(response, response.body)
         except asyncio.CancelledError:
             self._fail(UpstreamError("connection_terminated", "the call was given up"))
             raise
@@ -84,9 +79,8 @@ class Flight:
             on_end()
             self._wake()
 
-    async def _pump(self, response: Response) -> None:
-        body, ending = response.body, Ending.ABANDONED
-        assert not isinstance(body, bytes)
+    async def _pump(self, response: Response, body: Body) -> None:
+        ending = Ending.ABANDONED
         try:
             while (chunk := await body.read()) is not None:
                 self._receive(chunk)

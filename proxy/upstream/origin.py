@@ -18,6 +18,7 @@ from config.schema import Upstream
 
 HTTP1 = "HTTP/1.1"
 HTTP2 = "HTTP/2"
+_UNPROBED_STREAMS = 8  # a sidecar's usual traffic never needs to know the limit; no server allows fewer
 
 
 @dataclass(slots=True)
@@ -55,6 +56,19 @@ class Origin:
     def in_flight(self) -> int:
         """Calls under way."""
         return sum(lane.in_flight for lane in self.lanes)
+
+    @property
+    def is_busy(self) -> bool:
+        """A call is under way, or about to be."""
+        return self.in_flight > 0 or self.waiting > 0 or self.probing
+
+    @property
+    def is_unclear(self) -> bool:
+        """True when another call should wait for a probe: it is not known what the origin speaks, or there are so many
+        calls that its stream limit matters, and it is not known."""
+        if not self.protocol:
+            return bool(self.lanes)
+        return self.protocol == HTTP2 and not self.stream_limit and self.in_flight >= _UNPROBED_STREAMS
 
     def learn(self, protocol: str, stream_limit: int = 0) -> None:
         """What an answer or a probe showed."""

@@ -25,7 +25,7 @@ from proxy.upstream.body import UpstreamBody
 from proxy.upstream.dial import Dialer
 from proxy.upstream.failures import translate
 from proxy.upstream.origin import HTTP1, HTTP2, Lane, Origin, open_lane
-from proxy.upstream.probe import probe
+from proxy.upstream.probe import DEFAULT_STREAMS, probe
 from proxy.upstream.resolver import Resolver
 from proxy.upstream.sockets import open_connections
 
@@ -93,7 +93,11 @@ class Pool:
         async with asyncio.timeout(self._settings.first_byte_timeout_s):
             answer = await outgoing.__aenter__()
         self._opened(origin, lane, answer)
-        headers, length = _headers(answer)
+        try:
+            headers, length = _headers(answer)
+        except BaseException:
+            await outgoing.__aexit__(None, None, None)
+            raise
 
         def closed(body: UpstreamBody) -> None:
             self._bodies.discard(body)
@@ -136,12 +140,12 @@ class Pool:
         return origin
 
     async def _lane(self, origin: Origin) -> Lane:
-        """A lane with room. A first call opens one; the next ones wait until it is known what the origin speaks."""
-        if self._closed:
-            raise UpstreamError("connection_terminated", "Skinflint is stopping", status=503, sent=False)
-        if not origin.protocol and origin.lanes:
+        """A lane with room. A first call opens one; the next ones wait until it is known what the origin speaks, and
+        where many come at once, how many streams it allows."""
+        if origin.is_unclear:
             if not origin.probing:
                 origin.probing = True
+                origin.known.clear()
                 self._tasks.spawn(self._probe(origin), name="probe")
             await origin.known.wait()
         if (lane := await self._find_or_open(origin)) is not None:
@@ -161,6 +165,8 @@ class Pool:
         return lane
 
     async def _find_or_open(self, origin: Origin) -> Lane | None:
+        if self._closed:
+            raise UpstreamError("connection_terminated", "Skinflint is stopping", status=503, sent=False)
         if (lane := origin.find(self._settings)) is not None or not origin.may_open(self._settings):
             return lane
         address = await self._resolver.address(origin.host, origin.port)
@@ -175,9 +181,10 @@ class Pool:
             origin.learn(*await probe(reader, writer, _PROBE_S))
         except UpstreamError:
             # The calls themselves will show what is wrong.
-            origin.known.set()
+            origin.stream_limit = origin.stream_limit or DEFAULT_STREAMS
         finally:
             origin.probing = False
+            origin.known.set()
 
     def tls_context(self, *protocols: str) -> ssl.SSLContext:
         """Verification for connections that are relayed or probed: the system's roots and `upstream.extra_ca`."""
@@ -217,7 +224,7 @@ class Pool:
                     origin.lanes.remove(lane)
                     await lane.client.close()
                 if not origin.lanes and now - origin.last_used > self._settings.keepalive_s:
-                    del self._origins[key]
+                    self._origins.pop(key, None)  # it may have been forgotten meanwhile
 
     def _idle_lanes(self, origin: Origin, now: float) -> Iterator[Lane]:
         for lane in list(origin.lanes):
@@ -225,7 +232,7 @@ class Pool:
                 yield lane
 
     def _forget_one(self) -> None:
-        idle = [(origin.last_used, key) for key, origin in self._origins.items() if origin.in_flight == 0]
+        idle = [(origin.last_used, key) for key, origin in self._origins.items() if not origin.is_busy]
         if not idle:
             raise UpstreamError("connection_limit_reached", "too many origins at once", status=503, sent=False)
         origin = self._origins.pop(min(idle)[1])

@@ -15,7 +15,7 @@ import h2.settings
 
 from proxy.upstream.origin import HTTP1, HTTP2
 
-_DEFAULT_STREAMS = 100  # RFC 9113, section 6.5.2 recommends that servers allow no fewer
+DEFAULT_STREAMS = 100  # RFC 9113, section 6.5.2 recommends that servers allow no fewer
 
 
 async def probe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout_s: float) -> tuple[str, int]:
@@ -31,7 +31,7 @@ async def probe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, time
             async with asyncio.timeout(timeout_s):
                 return HTTP2, await _streams_allowed(connection, reader)
         except (TimeoutError, OSError, h2.exceptions.ProtocolError):
-            return HTTP2, _DEFAULT_STREAMS
+            return HTTP2, DEFAULT_STREAMS
     finally:
         writer.close()
 
@@ -41,5 +41,5 @@ async def _streams_allowed(connection: h2.connection.H2Connection, reader: async
         for event in connection.receive_data(data):
             if isinstance(event, h2.events.RemoteSettingsChanged):
                 changed = event.changed_settings.get(h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS)
-                return int(changed.new_value) if changed is not None else _DEFAULT_STREAMS
-    return _DEFAULT_STREAMS
+                return int(changed.new_value) if changed is not None else DEFAULT_STREAMS
+    return DEFAULT_STREAMS

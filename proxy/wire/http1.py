@@ -76,6 +76,11 @@ class Http1Server:
     def acknowledge(self, stream_id: int, count: int) -> None:
         """HTTP/1.x has no flow control of its own."""
 
+    @property
+    def has_read_request(self) -> bool:
+        """False while the client may still be sending a request, or what should have been one."""
+        return self._reader.is_complete or self._reader.is_idle
+
     def unsent(self, stream_id: int) -> int:
         """Always 0."""
         return 0

@@ -13,7 +13,7 @@ _BOM = b"\xef\xbb\xbf"
 _MAX_SURROUNDING_BYTES = 8  # a byte order mark, a line end before the event and an unfinished blank line after it
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 # Atomic groups: a CRLF must not be taken apart into two line ends.
-_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
 class SseSplitter:
@@ -53,7 +53,7 @@ class SseSplitter:
         pending += data
         events: list[bytes] = []
         start = 0
-        for match in _BLANK_LINE.finditer(pending, max(self._scanned - 3, 0)):
+        for match in BLANK_LINE.finditer(pending, max(self._scanned - 3, 0)):
             event = bytes(pending[start : match.start()])
             if self._at_start:
                 self._at_start = False

@@ -1,0 +1,291 @@
+"""Connections towards providers: few, shared, opened in time, and their ends invisible to clients."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from proxy.demo.faults import Faults, Options
+from tests.conftest import MakeProvider, MakeProxy
+from tests.e2e.calls import CHAT, EMBEDDINGS, ask, begin, chat, get, read_to_end, said
+from tests.support.background import Providers
+from tests.support.raw_client import connect, post, secure
+from tests.support.running import RunningProxy
+from tests.support.waiting import until
+
+REVERSE = "reverse:https://api.openai.com"
+NO_CACHE = ("cache-control", "no-store")
+ERROR = {"connection_timeout": 504, "http_response_timeout": 504, "connection_read_timeout": 504}
+
+
+async def test_two_hundred_clients_share_a_handful_of_connections(
+    make_proxy: MakeProxy, make_provider: MakeProvider
+) -> None:
+    provider = make_provider()
+    listeners = [{"address": "127.0.0.1:0", "mode": REVERSE}]
+    proxy = make_proxy(provider, {"listeners": listeners, "log": {"level": "warning"}})
+    embed = post(orjson.dumps({"model": "text-embedding-3-small", "input": "x", "dimensions": 4}), EMBEDDINGS, NO_CACHE)
+
+    async def client() -> int:
+        good = 0
+        async with await connect(proxy.port(REVERSE)) as connection:
+            for _ in range(50):
+                connection.send(embed)
+                good += (await connection.answer()).status == 200
+        return good
+
+    answered = await asyncio.gather(*(client() for _ in range(200)))
+    assert sum(answered) == 10_000
+    assert provider.count(path=EMBEDDINGS) == 10_000
+    assert provider.connections_opened <= 5
+    open_now = proxy.metric("skinflint_upstream_connections", origin="api.openai.com:443")
+    assert open_now == provider.traffic.open["2"]
+
+
+async def test_a_second_connection_is_opened_before_the_first_is_full(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    provider = make_provider(Options(max_streams=100, latency_s=1.0, events=4))
+    proxy = make_proxy(provider)
+    await get(proxy, "/v1/models")  # the origin is known, and its first connection open
+
+    async def timed(number: int) -> float:
+        started = time.monotonic()
+        answer = await ask(proxy, chat(f"{prompt} {number}"))
+        assert answer.status == 200
+        return time.monotonic() - started
+
+    took = await asyncio.gather(*(timed(number) for number in range(150)))
+    assert provider.traffic.opened["2"] == 2 + 1  # and one that only asked how many streams are allowed
+    assert max(took) < 2.0  # a call that had waited for another would have taken two latencies
+
+
+async def test_a_burst_at_the_start_opens_few_connections(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    provider = make_provider(Options(latency_s=0.2, events=4))
+    proxy = make_proxy(provider)
+    answers = await asyncio.gather(*(ask(proxy, chat(f"{prompt} {number}")) for number in range(60)))
+    assert {answer.status for answer in answers} == {200}
+    assert provider.connections_opened <= 3
+
+
+async def test_an_origin_that_allows_few_streams_gets_more_connections(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    provider = make_provider(Options(latency_s=0.3, events=4, max_streams=10))
+    proxy = make_proxy(provider)
+    answers = await asyncio.gather(*(ask(proxy, chat(f"{prompt} {number}")) for number in range(40)))
+    assert {answer.status for answer in answers} == {200}
+    assert 4 <= provider.connections_opened <= 7
+
+
+async def test_an_http1_origin_is_spoken_to_in_http1(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    provider = make_provider(Options(http2=False, events=8))
+    proxy = make_proxy(provider)
+    for number in range(20):
+        assert (await ask(proxy, chat(f"{prompt} {number}"))).status == 200
+    stream = await ask(proxy, chat(prompt, stream=True))
+    assert stream.body.endswith(b"data: [DONE]\n\n")
+    assert dict(provider.traffic.opened) == {"1.1": 1}
+
+
+async def test_http1_connections_are_counted_as_they_are(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    provider = make_provider(Options(http2=False, events=4, latency_s=0.3))
+    proxy = make_proxy(provider)
+    await asyncio.gather(*(ask(proxy, chat(f"{prompt} {number}")) for number in range(8)))
+    counted = proxy.metric("skinflint_upstream_connections", origin="api.openai.com:443", protocol="HTTP/1.1")
+    assert counted == provider.traffic.open["1.1"]
+
+
+@pytest.mark.parametrize("http2", [True, False])
+async def test_an_idle_close_is_invisible(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str, http2: bool
+) -> None:
+    provider = make_provider(Options(http2=http2, events=4))
+    proxy = make_proxy(provider)
+    for number in range(5):
+        assert (await ask(proxy, chat(f"{prompt} {number}"))).status == 200
+        provider.hang_up()  # while nothing is under way
+    assert provider.count(path=CHAT) == 5
+
+
+@pytest.mark.parametrize("options", [Options(requests_per_connection=3), Options(goodbye_after=3)])
+@pytest.mark.parametrize("http2", [True, False])
+async def test_a_connection_that_ends_after_some_calls_is_invisible(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str, options: Options, http2: bool
+) -> None:
+    provider = make_provider(replace(options, http2=http2, events=4))
+    proxy = make_proxy(provider)
+    for number in range(20):
+        assert (await ask(proxy, chat(f"{prompt} {number}"))).status == 200
+
+
+@pytest.mark.parametrize("fault", [Faults(goaway=True, times=1), Faults(failure="refuse", times=1)])
+async def test_what_was_surely_not_done_is_repeated(
+    proxy: RunningProxy, provider: Providers, prompt: str, fault: Faults
+) -> None:
+    provider.faults.append(fault)
+    assert (await ask(proxy, chat(prompt))).status == 200
+    assert provider.count(path=CHAT) == 2
+
+
+@pytest.mark.parametrize("fault", [Faults(failure="reset", times=1), Faults(failure="close", times=1)])
+async def test_a_break_before_the_first_byte_is_repeated_for_chat(
+    proxy: RunningProxy, provider: Providers, prompt: str, fault: Faults
+) -> None:
+    provider.faults.append(fault)
+    assert (await ask(proxy, chat(prompt))).status == 200
+    assert provider.count(path=CHAT) == 2
+
+
+@pytest.mark.parametrize("fault", [Faults(failure="reset", times=1), Faults(failure="close", times=1)])
+async def test_a_break_before_the_first_byte_is_not_repeated_for_files(
+    proxy: RunningProxy, provider: Providers, prompt: str, fault: Faults
+) -> None:
+    provider.faults.append(fault)
+    answer = await ask(proxy, prompt.encode(), path="/v1/files")
+    assert answer.status == 502
+    assert provider.count(path="/v1/files") == 1
+
+
+async def test_a_break_after_the_first_byte_is_not_repeated(
+    proxy: RunningProxy, provider: Providers, prompt: str
+) -> None:
+    provider.options = replace(provider.options, interval_s=0.01)
+    provider.faults.append(Faults(cut_after=3, times=1))
+    client = await begin(proxy, chat(prompt, stream=True))
+    with pytest.raises((AssertionError, ConnectionError)):
+        await read_to_end(client)
+    client.abort()
+    assert provider.count(path=CHAT) == 1
+
+
+async def test_retries_stay_within_their_budget(make_proxy: MakeProxy, provider: Providers, prompt: str) -> None:
+    proxy = make_proxy(provider)
+    provider.faults.append(Faults(failure="reset"))
+    answers = await asyncio.gather(*(ask(proxy, chat(f"{prompt} {number}")) for number in range(40)))
+    assert {answer.status for answer in answers} == {502}
+    assert 40 < provider.count(path=CHAT) <= 40 + 3 + 8 + 1  # three for free, and a fifth of the calls
+
+
+DEADLINES = [
+    ("first_byte_timeout_s", Faults(latency_s=30), False, "http_response_timeout"),
+    ("first_byte_timeout_s", Faults(latency_s=30), True, "http_response_timeout"),
+    ("first_byte_timeout_s", Faults(stall_after=0), False, "http_response_timeout"),
+    ("total_timeout_s", Faults(latency_s=30), True, "http_response_timeout"),
+]
+
+
+@pytest.mark.parametrize(("setting", "fault", "stream", "code"), DEADLINES)
+async def test_a_stall_before_the_first_byte_is_answered_by_504(
+    make_proxy: MakeProxy, provider: Providers, prompt: str, setting: str, fault: Faults, stream: bool, code: str
+) -> None:
+    proxy = make_proxy(provider, {"upstream": {setting: 0.5}})
+    provider.faults.append(fault)
+    started = time.monotonic()
+    answer = await ask(proxy, chat(prompt, stream=stream))
+    assert (answer.status, answer.header("proxy-status")) == (504, f"skinflint; error={code}")
+    assert answer.json()["error"]["code"] == code  # type: ignore[index]
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("setting", ["idle_timeout_s", "total_timeout_s"])
+async def test_a_stall_within_a_stream_breaks_it_off(
+    make_proxy: MakeProxy, provider: Providers, prompt: str, setting: str
+) -> None:
+    proxy = make_proxy(provider, {"upstream": {setting: 0.5}})
+    provider.faults.append(Faults(stall_after=3))
+    started = time.monotonic()
+    with pytest.raises(EOFError):
+        await ask(proxy, chat(prompt, stream=True))
+    assert time.monotonic() - started < 4
+    await until(lambda: provider.traffic.abandoned == 1, "the provider saw the reset")
+    (row,) = proxy.settled(1)
+    assert row["error"] in ("connection_read_timeout", "http_response_timeout")
+
+
+async def test_a_slow_stream_outlives_the_idle_deadline(
+    make_proxy: MakeProxy, provider: Providers, prompt: str
+) -> None:
+    proxy = make_proxy(provider, {"upstream": {"idle_timeout_s": 1.5, "first_byte_timeout_s": 1.0}})
+    provider.options = replace(provider.options, events=12, interval_s=0.25)
+    answer = await ask(proxy, chat(prompt, stream=True))
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_refused_connection_is_answered_by_502_in_the_providers_shape(
+    make_proxy: MakeProxy, prompt: str
+) -> None:
+    resolve = {"api.openai.com": "127.0.0.1:1", "api.anthropic.com": "127.0.0.1:1"}
+    proxy = make_proxy(None, {"upstream": {"resolve": resolve}})
+    openai = await ask(proxy, chat(prompt))
+    anthropic = await ask(proxy, chat(prompt), path="/v1/messages", host="api.anthropic.com")
+    assert (openai.status, anthropic.status) == (502, 502)
+    assert openai.json()["error"]["code"] == "connection_refused"  # type: ignore[index]
+    assert anthropic.json()["type"] == "error"
+
+
+async def test_an_address_that_does_not_answer_is_given_up(make_proxy: MakeProxy, prompt: str) -> None:
+    # 203.0.113.0/24 is for documentation: nothing is there, and nothing says so.
+    upstream = {"resolve": {"api.openai.com": "203.0.113.1:443"}, "connect_timeout_s": 0.5, "retries": 0}
+    proxy = make_proxy(None, {"upstream": upstream})
+    started = time.monotonic()
+    answer = await ask(proxy, chat(prompt))
+    assert answer.status in (502, 504)
+    assert time.monotonic() - started < 3
+
+
+async def test_an_untrusted_certificate_is_a_clear_502_and_nothing_is_sent(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    provider = make_provider()
+    proxy = make_proxy(None, {"upstream": {"resolve": {"api.openai.com": provider.address}}})
+    for stream in (False, True):
+        answer = await ask(proxy, chat(prompt, stream=stream))
+        assert (answer.status, answer.header("proxy-status")) == (502, "skinflint; error=tls_certificate_error")
+        assert b"certificate could not be verified" in answer.body
+    assert provider.count() == 0
+
+
+async def test_a_cancelled_calls_connection_is_used_again(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    provider = make_provider(Options(events=200, interval_s=0.02))
+    proxy = make_proxy(provider)
+    for number in range(5):
+        client = await begin(proxy, chat(f"{prompt} {number}", stream=True))
+        client.abort()
+        await until(lambda number=number: provider.traffic.abandoned == number + 1, "the stream was reset")  # type: ignore[misc]
+    provider.options = Options(events=4)
+    assert (await ask(proxy, chat(prompt))).status == 200
+    assert provider.connections_opened <= 2
+
+
+async def test_calls_beyond_all_connections_wait_and_then_are_answered(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    provider = make_provider(Options(latency_s=0.3, events=4))
+    proxy = make_proxy(provider, {"upstream": {"streams_per_connection": 2, "max_connections": 2}})
+    await get(proxy, "/v1/models")
+    answers = await asyncio.gather(*(ask(proxy, chat(f"{prompt} {number}")) for number in range(12)))
+    assert {answer.status for answer in answers} == {200}
+    assert provider.traffic.most_streams <= 4
+
+
+async def test_many_calls_on_one_client_connection_use_one_upstream_connection(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    provider = make_provider(Options(events=4))
+    proxy = make_proxy(provider)
+    async with await secure(proxy.port(), proxy.trust()) as client:
+        for number in range(50):
+            client.send(post(chat(f"{prompt} {number}")))
+            assert said(await client.answer()) == "miss"
+    assert provider.connections_opened == 1
