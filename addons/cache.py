@@ -33,8 +33,19 @@ class CacheStage:
 
     name = "cache"
 
-    def __init__(self, store: Store, settings: Settings, tasks: TaskSet, price_of: PriceOf) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        tasks: TaskSet,
+        price_of: PriceOf,
+        *,
+        clock: Callable[[], float] = time.time,
+        seen_limit: int = _SEEN_LIMIT,
+    ) -> None:
         self._store = store
+        self._seen_limit = seen_limit
+        self._clock = clock
         self._enabled = settings.cache.enabled
         self._max_bytes = settings.limits.max_answer_bytes
         self._tasks = tasks
@@ -94,7 +105,7 @@ class CacheStage:
             headers=headers,
             body=packed,
             packed=was_packed,
-            stored_at=time.time(),
+            stored_at=self._clock(),
             ttl_s=exchange.ttl_s,
             provider=exchange.provider.name if exchange.provider is not None else "",
             operation=exchange.operation.name,
@@ -112,7 +123,7 @@ class CacheStage:
             if finished.call is not None and finished.call.complete and not finished.seen_before:
                 self._seen[key] = finished.wall_time
                 self._seen.move_to_end(key)
-                if len(self._seen) > _SEEN_LIMIT:
+                if len(self._seen) > self._seen_limit:
                     self._seen.popitem(last=False)
 
         exchange.on_finished.append(keep)

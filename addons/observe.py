@@ -88,13 +88,20 @@ class CallTap:
         success = 200 <= call.status < 300
         if reader is not None:
             call.usage = reader.usage()
-            call.complete = success and ending is Ending.COMPLETE and reader.is_complete()
+            call.complete = success and ending is Ending.COMPLETE and reader.is_complete() and self._is_decoded()
         else:
             call.complete = success and ending is Ending.COMPLETE and call.reader is None
         if call.usage is None and success and ending is not Ending.COMPLETE and call.reader is not None:
             call.usage = self._estimate()
         elif call.usage is not None and ending is not Ending.COMPLETE:
             call.usage = _estimated(call.usage, self._events)
+
+    def _is_decoded(self) -> bool:
+        """The content coding has ended too: its checksum may be missing where the text is whole."""
+        try:
+            return self._coding is not None and not self._coding.flush()
+        except CodingError:
+            return False
 
     def _estimate(self) -> Usage:
         """A cut-off answer reported nothing: about four bytes a token asked, about one token an event answered."""

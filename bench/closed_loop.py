@@ -5,12 +5,12 @@ contestant's: prepared requests, one read and one write a call, no objects made 
 """
 
 import gc
-import itertools
 import select
 import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from bench.answers import WholeReader
 from bench.failures import BenchFailed
@@ -18,6 +18,8 @@ from bench.figures import percentile
 from bench.processes import cpu_seconds
 from bench.target import Target, close_all, connect, receive, send
 from bench.work import Requests, answer
+
+_SILENCE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Loop:
     """Connections to one contestant, kept over all rounds."""
 
     def __init__(self, target: Target, connections: int, requests: Requests, numbers: Iterator[int]) -> None:
-        """`numbers`: the number of each call; a repeated one makes identical calls."""
+        """`numbers`: the number of each call; a repeated one makes identical calls, the last one ends the round."""
         self._target = target
         self._requests = requests
         self._numbers = numbers
@@ -92,15 +94,18 @@ class Loop:
         sent_at: dict[int, int] = {}
         latencies: list[int] = []
         stop_at = clock() + duration_ns
+        waiting = 0
         for descriptor, wrapped in sockets.items():
-            asked[descriptor] = number = next(numbers)
+            if (number := next(numbers, None)) is None:
+                break
+            waiting += 1
+            asked[descriptor] = number
             sent_at[descriptor] = clock()
             send(wrapped, make(number))
-        waiting = len(sockets)
         while waiting:
-            ready = poll(5.0)
+            ready = poll(_SILENCE_S)
             if not ready:
-                raise BenchFailed("no answer for 30 seconds")
+                raise BenchFailed("no answer any more")
             for descriptor, _ in ready:
                 wrapped = sockets[descriptor]
                 if (data := receive(wrapped)) is None or (body := readers[descriptor].feed(data)) is None:
@@ -109,15 +114,10 @@ class Loop:
                 latencies.append(now - sent_at[descriptor])
                 if body != answer(asked[descriptor]):
                     raise BenchFailed(f"a wrong answer to call {asked[descriptor]}: {body[:200]!r}")
-                if now >= stop_at:
+                if now >= stop_at or (number := next(numbers, None)) is None:
                     waiting -= 1
                     continue
-                asked[descriptor] = number = next(numbers)
+                asked[descriptor] = number
                 sent_at[descriptor] = clock()
                 send(wrapped, make(number))
         return latencies
-
-
-def always(number: int) -> Iterator[int]:
-    """The same call again and again."""
-    return itertools.repeat(number)

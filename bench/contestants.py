@@ -1,7 +1,7 @@
 """Who takes part. A contestant is started for a section, listens on loopback, and is stopped after it.
 
-Rules: every proxy runs on PROXY_CORE alone, logs to a file, reaches the upstream in place of api.openai.com and verifies
-its certificate. To add one: the four members of Contestant.
+Rules: every proxy runs on PROXY_CORE alone, logs to a file, reaches the upstream in place of api.openai.com and
+verifies its certificate. To add one: a name, start and stop, as Contestant has them.
 """
 
 import json
@@ -133,7 +133,11 @@ class Mitmdump:
     def start(self, upstream: Upstream, directory: Path) -> Target:
         (port,) = free_ports(1)
         command = [str(_BIN / "mitmdump"), "-q", "--listen-host", "127.0.0.1", "-p", str(port), "-s", str(_ADDON)]
-        settings = [f"confdir={directory}", f"ssl_verify_upstream_trusted_ca={upstream.certificates.ca}", "flow_detail=0"]
+        settings = [
+            f"confdir={directory}",
+            f"ssl_verify_upstream_trusted_ca={upstream.certificates.ca}",
+            "flow_detail=0",
+        ]
         for setting in (*settings, *self.options):
             command += ["--set", setting]
         variables = {
@@ -143,9 +147,7 @@ class Mitmdump:
         }
         self._program = Program(command, core=PROXY_CORE, log=directory / "log", variables=variables)
         self._program.wait_until(lambda: _listens(port))
-        return Target(
-            ("127.0.0.1", port), is_proxy=True, ca=directory / "mitmproxy-ca-cert.pem", pid=self._program.pid
-        )
+        return Target(("127.0.0.1", port), is_proxy=True, ca=directory / "mitmproxy-ca-cert.pem", pid=self._program.pid)
 
     def stop(self) -> None:
         if self._program is not None:
@@ -169,6 +171,13 @@ def metric(admin: str, name: str) -> float:
     if not samples:
         raise BenchFailed(f"no metric {name}")
     return sum(samples)
+
+
+def hit_share(admin: str) -> float:
+    """Skinflint's own count: hits among all calls so far."""
+    with urllib.request.urlopen(f"http://{admin}/v1/stats", timeout=10) as response:
+        calls: dict[str, float] = json.load(response)["calls"]
+    return calls.get("hit", 0) / calls["total"]
 
 
 def _is_ready(admin: str) -> bool:

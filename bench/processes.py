@@ -83,7 +83,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **(variables or {})},
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(variables or {})},
                 preexec_fn=prepare,  # noqa: PLW1509 - we have no threads
                 start_new_session=True,  # Ctrl-C is for us: we stop it in order
             )

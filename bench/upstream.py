@@ -40,7 +40,7 @@ class Counters:
     http1_connections: int = 0
     http2_connections: int = 0
     open: int = 0
-    most_open: int = 0
+    most_open: int = 0  # since the counters were last told
     answers: int = 0
     streams: int = 0
     events: int = 0
@@ -112,14 +112,14 @@ class Connection(asyncio.Protocol):
         self._replies: dict[int, Http2Reply] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's own class over TLS
+        self.transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own over TLS
         counters = self.counters
         counters.open += 1
         counters.most_open = max(counters.most_open, counters.open)
         if transport.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
             counters.http2_connections += 1
             self.http2 = Http2Wire(self._on_request, self._on_reset)
-            transport.write(self.http2.take_output())
+            self.flush()
         else:
             counters.http1_connections += 1
 
@@ -232,6 +232,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
     async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(json.dumps(asdict(counters)).encode())
+        counters.most_open = counters.open
         writer.close()
 
     server = await loop.create_server(lambda: Connection(loop, counters), "127.0.0.1", 0, ssl=context, backlog=4096)

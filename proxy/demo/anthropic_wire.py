@@ -7,6 +7,7 @@ cache write the first time and as a cache read from then on; `input_tokens` excl
 
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -171,8 +172,12 @@ def _fields(ask: Ask) -> HeaderList:
 def _models(ask: Ask, name: str) -> Answer:
     if name:
         return whole(_model(name), headers=_fields(ask))
-    listed = [_model(each) for each in _MODELS]
-    body = {"data": listed, "has_more": False, "first_id": _MODELS[0], "last_id": _MODELS[-1]}
+    asked = dict(parse_qsl(ask.call.query))
+    begin = _MODELS.index(asked["after_id"]) + 1 if asked.get("after_id") in _MODELS else 0
+    names = _MODELS[begin : begin + int(asked.get("limit") or len(_MODELS))]
+    body: Json = {"data": [_model(each) for each in names], "has_more": _MODELS[-1] not in names}
+    if names:
+        body |= {"first_id": names[0], "last_id": names[-1]}
     return whole(body, headers=_fields(ask))
 
 

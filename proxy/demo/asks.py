@@ -111,9 +111,16 @@ class Ask:
         return prefix + raw[:length].translate(_TO_ALPHABET).decode()
 
     def text_seed(self, *, sampled: bool) -> bytes:
-        """What the answer's text follows from: the request and, where sampling would vary it, the call's number."""
+        """What the answer's text follows from: the request and, where sampling would vary it, the call's number.
+
+        Whether it is streamed, and with what reports, is no part of that.
+        """
         digest = blake2b(self.call.path.encode(), digest_size=32)
-        digest.update(self.body)
+        if "stream_options" in self.json or "stream" in self.json:
+            asked = {name: value for name, value in self.json.items() if name not in ("stream", "stream_options")}
+            digest.update(orjson.dumps(asked))
+        else:
+            digest.update(self.body)
         if sampled:
             digest.update(self.seed + b"%d" % self.call.number)
         return digest.digest()

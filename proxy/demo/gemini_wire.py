@@ -7,6 +7,7 @@ and in hosting other makers' models (`rawPredict`).
 
 import re
 from typing import Final
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -73,7 +74,8 @@ def _reply(ask: Ask) -> Reply:
     declared = [
         as_json(function)
         for tool in as_list(ask.json.get("tools"))
-        for function in as_list(as_json(tool).get("functionDeclarations"))
+        for spelling in ("functionDeclarations", "function_declarations")
+        for function in as_list(as_json(tool).get(spelling))
     ]
     if declared and (choice.get("mode") == "ANY" or "tool" in prompt_text(ask.json.get("contents")).lower()):
         schema = _schema(declared[0])
@@ -172,7 +174,11 @@ def _predict(ask: Ask, model: str) -> Answer:
 
 def _listing(ask: Ask) -> Answer:
     if ask.call.method == "GET" and ask.path.endswith("/models"):
-        return whole({"models": [_model(name) for name in _MODELS]})
+        asked = dict(parse_qsl(ask.call.query))
+        begin = int(asked.get("pageToken") or 0)
+        end = begin + int(asked.get("pageSize") or len(_MODELS))
+        more = {"nextPageToken": str(end)} if end < len(_MODELS) else {}
+        return whole({"models": [_model(name) for name in _MODELS[begin:end]], **more})
     return error(ask, 404, "Not found.")
 
 

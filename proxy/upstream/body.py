@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
 from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response as WireResponse
 
@@ -48,6 +48,8 @@ class UpstreamBody:
             while (piece := await self._reader.read_chunk()) is not None:
                 if chunk := piece.to_bytes():
                     return chunk
+        except RequestTimeoutError as failure:  # the deadline for the whole call, kept by pyreqwest as well
+            raise UpstreamError("http_response_timeout", "the origin stopped sending", status=504) from failure
         except PyreqwestError as failure:
             raise UpstreamError("http_response_incomplete", "the origin broke off its answer") from failure
         except asyncio.CancelledError:

@@ -16,6 +16,7 @@ import h2.settings
 from proxy.upstream.origin import HTTP1, HTTP2
 
 DEFAULT_STREAMS = 100  # RFC 9113, section 6.5.2 recommends that servers allow no fewer
+_MAX_STREAMS = h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS
 
 
 async def probe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout_s: float) -> tuple[str, int]:
@@ -38,8 +39,9 @@ async def probe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, time
 
 async def _streams_allowed(connection: h2.connection.H2Connection, reader: asyncio.StreamReader) -> int:
     while data := await reader.read(16_384):
-        for event in connection.receive_data(data):
-            if isinstance(event, h2.events.RemoteSettingsChanged):
-                changed = event.changed_settings.get(h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS)
-                return int(changed.new_value) if changed is not None else DEFAULT_STREAMS
+        events = connection.receive_data(data)
+        said = [event.changed_settings for event in events if isinstance(event, h2.events.RemoteSettingsChanged)]
+        limits = [changed[_MAX_STREAMS].new_value for changed in said if _MAX_STREAMS in changed]
+        if said:  # some servers begin with empty settings, and change them at once
+            return int(limits[-1]) if limits else DEFAULT_STREAMS
     return DEFAULT_STREAMS

@@ -10,13 +10,14 @@ and times differ with every real call: they are compared by type and length (`al
 
 import contextlib
 import os
+import re
 import select
 import shlex
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -43,7 +44,9 @@ KEYS: Mapping[str, str] = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches its prices when it is imported
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+_IDENTIFIER = re.compile(r"\b(?:file-|batch_|resp_)\w+")
 AZURE = "team.openai.azure.com"
+WEBSITE = "example.test"
 
 # Members whose value is made anew with every real answer.
 _NEW_EACH_TIME = frozenset(
@@ -81,7 +84,10 @@ class Ways:
         """How often each operation has reached the providers so far."""
         rows = self.provider.stats()["by_path"]
         assert isinstance(rows, list)
-        return Counter({f"{row['method']} {row['host']}{row['path']}": row["count"] for row in rows})
+        counted: Counter[str] = Counter()
+        for row in rows:
+            counted[f"{row['method']} {row['host']}{_IDENTIFIER.sub('{id}', row['path'])}"] += row["count"]
+        return counted
 
 
 def evaluated(proxy: RunningProxy, home: Path) -> dict[str, str]:
@@ -100,7 +106,7 @@ def ways(authority: Certificates, tmp_path_factory: pytest.TempPathFactory) -> I
     """One simulator, one proxy that answers every repeated call again, and the way around it."""
     directory = tmp_path_factory.mktemp("ways")
     with providers(authority) as provider, connect_relay(provider.port) as relay:
-        settings = {**towards(provider, authority, *HOSTS, AZURE), "profile": "development"}
+        settings = {**towards(provider, authority, *HOSTS, AZURE, WEBSITE), "profile": "development"}
         with running_proxy(directory / "proxy", settings) as proxy:
             through = {**evaluated(proxy, directory), **KEYS}
             direct = {
@@ -149,8 +155,9 @@ class Client:
     def ask(self, name: str) -> object:
         """Have it run a scenario, and return what the application saw."""
         assert self._process.stdin is not None
-        self._process.stdin.write(name.encode() + b"\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # the missing answer tells
+            self._process.stdin.write(name.encode() + b"\n")
+            self._process.stdin.flush()
         answer = orjson.loads(self._line())
         assert "failure" not in answer, answer["failure"]
         value: object = answer["value"]
@@ -205,7 +212,7 @@ class Clients:
 
     def _run(self, client: Client, name: str, faults: Sequence[Faults]) -> tuple[object, Counter[str]]:
         before = self.ways.calls()
-        self.ways.provider.faults = list(faults)
+        self.ways.provider.faults = [replace(each) for each in faults]  # they count their uses
         try:
             value = client.ask(name)
         finally:
@@ -235,8 +242,12 @@ def both(ways: Ways, direct: Sequence[str], through: Sequence[str], log_director
 
 
 def alike(one: object, other: object, member: str = "") -> bool:
-    """Equal, but for what is made anew with every answer: that must only look the same."""
+    """Equal, but for what is made anew with every answer: that must only look the same.
+
+    A chunk's `usage: null` counts as none: who asks for the usage of a stream gets it on each chunk but the last.
+    """
     if isinstance(one, dict) and isinstance(other, dict):
+        one, other = ({k: v for k, v in each.items() if (k, v) != ("usage", None)} for each in (one, other))
         return one.keys() == other.keys() and all(alike(one[name], other[name], name) for name in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(alike(*pair, member) for pair in zip(one, other, strict=True))
@@ -257,7 +268,8 @@ def assert_passed_on(seen: Seen) -> None:
     """The same through the proxy as around it, each time, and each time asked of the provider."""
     assert alike(seen.direct, seen.through), (seen.direct, seen.through)
     assert alike(seen.through, seen.again), (seen.through, seen.again)
-    assert seen.calls_direct == seen.calls_through == seen.calls_again
+    assert seen.calls_direct == seen.calls_through
+    assert seen.calls_again == seen.calls_through
     assert seen.calls_through.total() > 0
 
 

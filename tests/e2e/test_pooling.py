@@ -1,6 +1,7 @@
 """Connections towards providers: few, shared, opened in time, and their ends invisible to clients."""
 
 import asyncio
+import socket
 import time
 from dataclasses import replace
 
@@ -17,7 +18,6 @@ from tests.support.waiting import until
 
 REVERSE = "reverse:https://api.openai.com"
 NO_CACHE = ("cache-control", "no-store")
-ERROR = {"connection_timeout": 504, "http_response_timeout": 504, "connection_read_timeout": 504}
 
 
 async def test_two_hundred_clients_share_a_handful_of_connections(
@@ -58,7 +58,7 @@ async def test_a_second_connection_is_opened_before_the_first_is_full(
         return time.monotonic() - started
 
     took = await asyncio.gather(*(timed(number) for number in range(150)))
-    assert provider.traffic.opened["2"] == 2 + 1  # and one that only asked how many streams are allowed
+    assert 2 <= provider.traffic.opened["2"] <= 2 + 1  # and one that only asked how many streams are allowed
     assert max(took) < 2.0  # a call that had waited for another would have taken two latencies
 
 
@@ -151,8 +151,29 @@ async def test_a_break_before_the_first_byte_is_not_repeated_for_files(
 ) -> None:
     provider.faults.append(fault)
     answer = await ask(proxy, prompt.encode(), path="/v1/files")
-    assert answer.status == 502
+    assert (answer.status, answer.header("proxy-status")) == (502, "skinflint; error=connection_terminated")
     assert provider.count(path="/v1/files") == 1
+
+
+@pytest.mark.parametrize("fault", [Faults(goaway=True, times=1), Faults(failure="refuse", times=1)])
+async def test_what_was_surely_not_done_is_repeated_for_files_too(
+    proxy: RunningProxy, provider: Providers, prompt: str, fault: Faults
+) -> None:
+    provider.faults.append(fault)
+    assert (await ask(proxy, prompt.encode(), path="/v1/files")).status == 200
+    assert provider.count(path="/v1/files") == 2
+
+
+@pytest.mark.parametrize("http2", [True, False])
+async def test_an_answer_that_is_no_http_is_a_502_and_not_repeated(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str, http2: bool
+) -> None:
+    provider = make_provider(Options(http2=http2))
+    proxy = make_proxy(provider)
+    provider.faults.append(Faults(failure="garbage"))
+    answer = await ask(proxy, chat(prompt))
+    assert (answer.status, answer.header("proxy-status")) == (502, "skinflint; error=http_protocol_error")
+    assert provider.count(path=CHAT) == 1
 
 
 async def test_a_break_after_the_first_byte_is_not_repeated(
@@ -180,6 +201,7 @@ DEADLINES = [
     ("first_byte_timeout_s", Faults(latency_s=30), True, "http_response_timeout"),
     ("first_byte_timeout_s", Faults(stall_after=0), False, "http_response_timeout"),
     ("total_timeout_s", Faults(latency_s=30), True, "http_response_timeout"),
+    ("total_timeout_s", Faults(latency_s=30), False, "http_response_timeout"),
 ]
 
 
@@ -214,8 +236,8 @@ async def test_a_stall_within_a_stream_breaks_it_off(
 async def test_a_slow_stream_outlives_the_idle_deadline(
     make_proxy: MakeProxy, provider: Providers, prompt: str
 ) -> None:
-    proxy = make_proxy(provider, {"upstream": {"idle_timeout_s": 1.5, "first_byte_timeout_s": 1.0}})
-    provider.options = replace(provider.options, events=12, interval_s=0.25)
+    proxy = make_proxy(provider, {"upstream": {"idle_timeout_s": 1.0, "first_byte_timeout_s": 0.9}})
+    provider.options = replace(provider.options, events=8, interval_s=0.25)
     answer = await ask(proxy, chat(prompt, stream=True))
     assert answer.body.endswith(b"data: [DONE]\n\n")
 
@@ -232,13 +254,13 @@ async def test_a_refused_connection_is_answered_by_502_in_the_providers_shape(
     assert anthropic.json()["type"] == "error"
 
 
-async def test_an_address_that_does_not_answer_is_given_up(make_proxy: MakeProxy, prompt: str) -> None:
-    # 203.0.113.0/24 is for documentation: nothing is there, and nothing says so.
-    upstream = {"resolve": {"api.openai.com": "203.0.113.1:443"}, "connect_timeout_s": 0.5, "retries": 0}
-    proxy = make_proxy(None, {"upstream": upstream})
-    started = time.monotonic()
-    answer = await ask(proxy, chat(prompt))
-    assert answer.status in (502, 504)
+async def test_an_origin_that_does_not_answer_the_handshake_is_given_up(make_proxy: MakeProxy, prompt: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        proxy = make_proxy(None, {"upstream": {"resolve": {"api.openai.com": address}, "connect_timeout_s": 0.5}})
+        started = time.monotonic()
+        answer = await ask(proxy, chat(prompt))
+    assert (answer.status, answer.header("proxy-status")) == (504, "skinflint; error=connection_timeout")
     assert time.monotonic() - started < 3
 
 

@@ -73,14 +73,14 @@ ANSWERS = (
     "responses_tools",
     "transcription",
 )
-STATE = ("batches", "files", "responses_stored")
+STATE = ("batches", "files")
 ERRORS = ("error_in_a_stream", "no_key", "rate_limit", "server_error", "unknown_model", "unknown_path")
 CUT_SHORT = ("broken_stream", "closed_early", "timeout", "timeout_in_a_stream")
 
 
 def test_no_scenario_is_forgotten(chats: Clients, rest: Clients, errors: Clients) -> None:
     assert chats.scenarios() == sorted((*CHATS, *SHARED))
-    assert rest.scenarios() == sorted((*ANSWERS, *STATE, "speech"))
+    assert rest.scenarios() == sorted((*ANSWERS, *STATE, "responses_stored", "speech"))
     assert errors.scenarios() == sorted((*ERRORS, *CUT_SHORT, "cancelled_task", "retried"))
 
 
@@ -118,6 +118,15 @@ def test_who_asks_the_same_shares_an_answer(chats: Clients, name: str) -> None:
 @pytest.mark.parametrize("name", STATE)
 def test_what_creates_or_reads_state_is_always_passed_on(rest: Clients, name: str) -> None:
     assert_passed_on(rest.see(name))
+
+
+def test_a_stored_response_is_answered_again_but_what_goes_on_from_it_is_not(rest: Clients) -> None:
+    seen = rest.see("responses_stored")
+    assert seen.direct == seen.through == seen.again
+    made, stored = "POST api.openai.com/v1/responses", "api.openai.com/v1/responses/{id}"
+    assert seen.calls_direct == {made: 2, f"GET {stored}": 1, f"DELETE {stored}": 1}
+    assert seen.calls_through == seen.calls_direct
+    assert seen.calls_again == {made: 1, f"GET {stored}": 1, f"DELETE {stored}": 1}
 
 
 @pytest.mark.parametrize("name", ERRORS)

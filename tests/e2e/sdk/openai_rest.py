@@ -42,8 +42,10 @@ def responses_helper() -> object:
 
 def responses_tools() -> object:
     tool = {"type": "function", "name": "plan_trip", "parameters": TRIP, "strict": False}
-    answer = sync.responses.create(model=MODEL, input="x", tools=[tool], tool_choice="required", store=False)
-    return [item.type for item in answer.output], answer.id
+    answer = sync.responses.create(
+        model=MODEL, input="x", tools=[tool], tool_choice="required", temperature=0, store=False
+    )
+    return answer.to_dict()
 
 
 def responses_parse() -> object:

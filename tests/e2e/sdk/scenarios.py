@@ -23,10 +23,10 @@ def serve(names: Mapping[str, object]) -> None:
     for line in sys.stdin:
         name = line.strip()
         try:
-            answer: dict[str, object] = {"value": sorted(known) if name == "?" else known[name]()}
+            answer = json.dumps({"value": sorted(known) if name == "?" else known[name]()})
         except Exception:
-            answer = {"failure": traceback.format_exc()}
-        print(json.dumps(answer), file=answers, flush=True)
+            answer = json.dumps({"failure": traceback.format_exc()})
+        print(answer, file=answers, flush=True)
 
 
 def _is_scenario(function: Callable[..., object]) -> bool:

@@ -1,0 +1,76 @@
+"""`python -m bench`: runs the sections and writes the page."""
+
+import argparse
+import dataclasses
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from bench.failures import BenchFailed
+from bench.field import FULL, QUICK, Run
+from bench.machine import look
+from bench.processes import LOAD_CORE, pin
+from bench.report import page, show
+from bench.sections import SECTIONS
+
+_PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Skinflint beside its peers.")
+    parser.add_argument("--only", default="", metavar="SECTION,…", help=f"some of: {', '.join(SECTIONS)}")
+    parser.add_argument("--quick", action="store_true", help="few and short rounds: does it work at all?")
+    parser.add_argument("--rounds", type=int, help="instead of the usual number")
+    parser.add_argument(
+        "--out", type=Path, help="the page; default: docs/benchmarks.md after a full run, else standard output"
+    )
+    return parser.parse_args()
+
+
+def _say(line: str) -> None:
+    print(f"  {line}", file=sys.stderr, flush=True)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)  # unwinds, and so stops everything that was started
+
+
+def main() -> int:
+    """Returns the exit status: 1 when the run failed, 2 for a section that does not exist."""
+    arguments = _arguments()
+    names = [name for name in arguments.only.split(",") if name] or list(SECTIONS)
+    if unknown := [name for name in names if name not in SECTIONS]:
+        print(f"no such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)}", file=sys.stderr)
+        return 2
+    scale = QUICK if arguments.quick else FULL
+    if arguments.rounds:
+        scale = dataclasses.replace(scale, rounds=arguments.rounds)
+    signal.signal(signal.SIGTERM, _terminated)
+    machine = look()
+    pin(LOAD_CORE)
+    sections = []
+    try:
+        with Run(scale, _say) as run:
+            for name in names:
+                print(f"{name} …", file=sys.stderr, flush=True)
+                sections.append(SECTIONS[name](run))
+                print(show(sections[-1]), file=sys.stderr, flush=True)
+    except BenchFailed as failure:
+        print(f"the run failed: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    text = page(machine, sections, is_quick=arguments.quick)
+    is_full = not arguments.only and not arguments.quick
+    if target := arguments.out or (_PAGE if is_full else None):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    else:
+        print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""The sections of the benchmark, in the order of the report."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from bench.field import Run
+from bench.report import Section
+from bench.sections import connections, forwards, hits, latency, memory, start, streams
+
+SECTIONS: Final[Mapping[str, Callable[[Run], Section]]] = MappingProxyType(
+    {
+        "hits": hits.run,
+        "forwards": forwards.run,
+        "latency": latency.run,
+        "streams": streams.run,
+        "start": start.run,
+        "memory": memory.run,
+        "connections": connections.run,
+    }
+)

@@ -1,0 +1,186 @@
+"""Which calls share a flight, and which want one of their own."""
+
+import asyncio
+
+import pytest
+
+from addons.collapse import Collapse
+from addons.observe import Observe
+from proxy.exchange.errors import UpstreamError
+from proxy.exchange.model import Ending, Exchange, Response
+from proxy.exchange.record import Outcome
+from proxy.tasks import TaskSet
+from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
+from tests.support.exchanges import SSE, Fed, Origin, Watching, answer, calling, settings, turns
+
+WHOLE = (FIRST, SECOND, USAGE, DONE)
+
+
+class Together:
+    """collapse and observe in front of bodies that the test feeds."""
+
+    def __init__(self, **sections: object) -> None:
+        self.tasks = TaskSet()
+        self.stage = Collapse(settings(**sections), self.tasks)
+        self.bodies: list[Fed] = []
+
+    async def origin(self, called: Exchange) -> Response:
+        self.bodies.append(Fed())
+        return answer(self.bodies[-1], headers=SSE)
+
+    async def ask(self, called: Exchange) -> Response:
+        return await calling(self.stage, Observe(), end=self.origin)(called)
+
+
+async def test_identical_calls_in_flight_become_one() -> None:
+    together = Together()
+    called = [chatting() for _ in range(5)]
+    responses = await asyncio.gather(*map(together.ask, called))
+    assert len(together.bodies) == 1
+    assert together.stage.in_flight() == 1
+    together.bodies[0].feed(*WHOLE)
+    together.bodies[0].end()
+    assert await asyncio.gather(*map(consumed, responses)) == [b"".join(WHOLE)] * 5
+    assert together.stage.in_flight() == 0
+    leader, *followers = called
+    assert leader.outcome is Outcome.BYPASS  # it is cache's to say what the leader's is
+    for follower in followers:
+        assert follower.outcome is Outcome.COLLAPSED
+        assert follower.cache_status == "fwd=uri-miss; collapsed"
+        assert follower.call is leader.call
+    assert leader.call is not None
+    assert leader.call.complete
+
+
+async def test_after_a_flight_the_next_call_makes_its_own() -> None:
+    together = Together()
+    for _ in range(2):
+        response = await together.ask(chatting())
+        together.bodies[-1].end()
+        await consumed(response)
+    assert len(together.bodies) == 2
+
+
+@pytest.mark.parametrize(
+    "more", [{"fingerprint": None}, {"collapses": False}, {"answers_again": False}], ids=lambda more: next(iter(more))
+)
+async def test_what_may_not_be_shared_is_not(more: dict[str, object]) -> None:
+    together = Together()
+    for _ in range(2):
+        called = chatting()
+        for name, value in more.items():
+            setattr(called, name, value)
+        await together.ask(called)
+    assert len(together.bodies) == 2
+    assert together.stage.in_flight() == 0
+
+
+@pytest.mark.parametrize("value", [b"no-store", b"no-cache"])
+async def test_who_wants_an_answer_of_his_own_gets_it(value: bytes) -> None:
+    together = Together()
+    await together.ask(chatting())
+    own = chatting()
+    own.request.headers.append((b"cache-control", value))
+    await together.ask(own)
+    assert len(together.bodies) == 2
+    assert own.outcome is Outcome.BYPASS
+
+
+async def test_different_calls_do_not_share() -> None:
+    together = Together()
+    await together.ask(chatting())
+    await together.ask(chatting(fingerprint=b"g" * 32))
+    assert len(together.bodies) == 2
+    assert together.stage.in_flight() == 2
+
+
+async def test_a_follower_records_nothing() -> None:
+    together = Together()
+    leader, follower = chatting(), chatting()
+    taps = [Watching(), Watching()]
+    leader.watchers.append(lambda response: taps[0])
+    follower.watchers.append(lambda response: taps[1])
+    responses = [await together.ask(leader), await together.ask(follower)]
+    together.bodies[0].feed(*WHOLE)
+    together.bodies[0].end()
+    await asyncio.gather(*map(consumed, responses))
+    assert taps[0].endings == [Ending.COMPLETE]
+    assert taps[1].endings == []
+
+
+async def test_past_the_limit_of_followers_a_call_makes_its_own() -> None:
+    together = Together(collapse={"max_followers": 2})
+    called = [chatting() for _ in range(4)]
+    responses = [await together.ask(each) for each in called]
+    assert len(together.bodies) == 2
+    assert [each.outcome for each in called] == [Outcome.BYPASS, Outcome.COLLAPSED, Outcome.COLLAPSED, Outcome.BYPASS]
+    for body in together.bodies:
+        body.end()
+    await asyncio.gather(*map(consumed, responses))
+    assert together.stage.in_flight() == 0
+
+
+async def test_a_flight_that_can_no_longer_be_joined_is_left_alone() -> None:
+    together = Together(limits={"max_answer_bytes": 1024})
+    first = await together.ask(chatting())
+    together.bodies[0].feed(b": " + b"x" * 2000 + b"\n\n")
+    await turns()
+    late = chatting()
+    second = await together.ask(late)
+    assert len(together.bodies) == 2
+    assert late.outcome is Outcome.BYPASS
+    together.bodies[0].end()
+    await consumed(first)
+    assert together.stage.in_flight() == 1  # the end of the first did not take the second's place
+    together.bodies[1].end()
+    await consumed(second)
+    assert together.stage.in_flight() == 0
+
+
+async def test_the_leader_may_leave_and_its_call_is_still_paid_for_and_complete() -> None:
+    together = Together()
+    leader, follower = chatting(), chatting()
+    tap = Watching()
+    leader.watchers.append(lambda response: tap)
+    led, followed = await together.ask(leader), await together.ask(follower)
+    together.bodies[0].feed(FIRST)
+    await consumed(led, limit=1)
+    together.bodies[0].feed(SECOND, USAGE, DONE)
+    together.bodies[0].end()
+    assert await consumed(followed) == b"".join(WHOLE)
+    assert tap.endings == [Ending.COMPLETE]
+    assert leader.call is not None
+    assert leader.call.complete
+    assert leader.call.usage is not None
+
+
+async def test_the_last_one_to_leave_cancels_the_call() -> None:
+    together = Together()
+    responses = [await together.ask(chatting()) for _ in range(2)]
+    together.bodies[0].feed(FIRST, SECOND)
+    for response in responses:
+        await consumed(response, limit=1)
+    await turns()
+    assert together.bodies[0].closed == 1
+    assert together.stage.in_flight() == 0
+
+
+async def test_a_failure_reaches_leader_and_follower_and_is_not_repeated() -> None:
+    together, begun = Together(), asyncio.Event()
+    origin = Origin(UpstreamError("connection_refused", "no", sent=False))
+
+    async def slow(called: Exchange) -> Response:
+        await begun.wait()
+        return await origin(called)
+
+    called = [chatting(), chatting()]
+    asking = [asyncio.ensure_future(calling(together.stage, Observe(), end=slow)(each)) for each in called]
+    await turns()
+    begun.set()
+    failures = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(failure) for failure in failures] == [UpstreamError, UpstreamError]
+    assert len(origin.asked) == 1
+    assert together.stage.in_flight() == 0
+    assert called[1].call is called[0].call
+    assert called[0].call is not None
+    assert called[0].call.ended
