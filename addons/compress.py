@@ -7,6 +7,7 @@ Request bodies are compressed for origins that the settings say accept it, when 
 """
 
 from dataclasses import replace
+from functools import lru_cache
 
 from config.schema import Compression, Settings
 from proxy.exchange.chain import Handler
@@ -38,7 +39,10 @@ class Compress:
         if exchange.request.method == "HEAD" or (coding and acceptable(wanted, coding.decode("latin-1"))):
             return response
         if coding:
-            response = decoded(response, coding.decode("latin-1"))
+            plain = decoded(response, coding.decode("latin-1"))
+            if plain is None:
+                return response  # a coding that is none of ours: the client may know more than it says
+            response = plain
         return self._encoded(response, wanted, exchange.client)
 
     def _encoded(self, response: Response, wanted: bytes | None, client: str) -> Response:
@@ -72,6 +76,7 @@ def _is_text(headers: HeaderList) -> bool:
     return kind.startswith("text/") or kind.endswith(("json", "xml"))
 
 
+@lru_cache(maxsize=256)
 def asked_of_origin(wanted: bytes | None) -> bytes:
     """The Accept-Encoding for the origin, given the client's."""
     taken = [coding for coding in OURS if wanted is not None and acceptable(wanted, coding)]
@@ -82,11 +87,11 @@ def asked_of_origin(wanted: bytes | None) -> bytes:
     return ", ".join(OURS).encode()
 
 
-def decoded(response: Response, coding: str) -> Response:
-    """The response without its content coding; as it is when the coding is not one of ours."""
+def decoded(response: Response, coding: str) -> Response | None:
+    """The response without its content coding; None when the coding is not one of ours."""
     reader = decoder(coding)
     if reader is None:
-        return response
+        return None
     headers = without(response.headers, (b"content-encoding",))
     body: bytes | Body
     if isinstance(response.body, bytes):

@@ -21,6 +21,8 @@ from proxy.exchange.chain import Handler
 from proxy.exchange.headers import first
 from proxy.exchange.model import Exchange, Response
 
+_DIGESTS_KEPT = 1024
+
 
 class Fingerprint:
     """The stage. `key`: 32 random bytes, kept in the data directory."""
@@ -29,6 +31,7 @@ class Fingerprint:
 
     def __init__(self, key: bytes, cache: Cache) -> None:
         self._key = key
+        self._digests: dict[bytes, str] = {}
         self._groups = {digest: group for group, members in cache.share.items() for digest in members}
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
@@ -43,8 +46,17 @@ class Fingerprint:
         return await call_next(exchange)
 
     def _digest_credential(self, credential: bytes) -> str:
+        """Of the credentials in use now the digests are kept; the credentials themselves are in memory anyway."""
         if not credential:
             return ""
+        digest = self._digests.get(credential)
+        if digest is None:
+            if len(self._digests) >= _DIGESTS_KEPT:
+                self._digests.clear()
+            digest = self._digests[credential] = self._digest(credential)
+        return digest
+
+    def _digest(self, credential: bytes) -> str:
         return hashlib.blake2b(credential, key=self._key, person=b"credential", digest_size=16).hexdigest()
 
     def _fingerprint(self, exchange: Exchange, provider: str, body: bytes, others: Iterable[bytes]) -> bytes:

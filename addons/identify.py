@@ -30,6 +30,7 @@ class Identify:
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._registry = registry
         self._settings = settings
+        self._policies: dict[str, OperationPolicy] = {}
         self._fixed = dict(settings.attribution.labels)
         self._fields = {field.lower().encode(): label for field, label in settings.attribution.headers.items()}
 
@@ -44,8 +45,19 @@ class Identify:
             if operation.json_request and isinstance(request.body, bytes):
                 exchange.json = _parse(request.body)
             exchange.facts = provider.describe(operation, path, request.query, exchange.json)
-            _apply_policy(exchange, self._settings)
+            apply_policy(exchange, self._policy(exchange))
         return await call_next(exchange)
+
+    def _policy(self, exchange: Exchange) -> OperationPolicy:
+        """What applies to this call: the first route that matches, then the operation's own, then the general one."""
+        route = next((route for route in self._settings.routes if _matches(route, exchange)), None)
+        if route is not None:
+            return effective(self._settings, exchange.operation.name, route.policy)
+        name = exchange.operation.name
+        policy = self._policies.get(name)
+        if policy is None:
+            policy = self._policies[name] = effective(self._settings, name)
+        return policy
 
     def _attribute(self, exchange: Exchange) -> None:
         exchange.labels = dict(self._fixed)
@@ -63,7 +75,7 @@ def is_ambiguous(path: str) -> bool:
     if "%" in path or "\\" in path:
         for coded, plain in _DECODED:
             path = path.replace(coded, plain)
-    return _AMBIGUOUS.search(path) is not None
+    return ("//" in path or "/." in path) and _AMBIGUOUS.search(path) is not None
 
 
 def _parse(body: bytes) -> Json | None:
@@ -74,30 +86,36 @@ def _parse(body: bytes) -> Json | None:
     return parsed if isinstance(parsed, dict) else None
 
 
-def _apply_policy(exchange: Exchange, settings: Settings) -> None:
-    """Decide whether this call may be answered again. Pure."""
+def effective(settings: Settings, operation: str, route: OperationPolicy = _NO_POLICY) -> OperationPolicy:
+    """The policy for an operation with nothing left open."""
+    named = settings.cache.operations.get(operation, _NO_POLICY)
+    general = OperationPolicy(
+        cache=True,
+        ttl_s=settings.cache.ttl_s,
+        sampling=settings.cache.sampling,
+        collapse=settings.collapse.enabled,
+        tools=settings.cache.tools,
+    )
+    return general.model_copy(update={**_said(named), **_said(route)})
+
+
+def _said(policy: OperationPolicy) -> dict[str, object]:
+    return {name: value for name in OperationPolicy.model_fields if (value := getattr(policy, name)) is not None}
+
+
+def apply_policy(exchange: Exchange, policy: OperationPolicy) -> None:
+    """Decide whether this call may be answered again."""
     operation, facts = exchange.operation, exchange.facts
-    route = next((r.policy for r in settings.routes if _matches(r, exchange)), _NO_POLICY)
-    named = settings.cache.operations.get(operation.name, _NO_POLICY)
-    allowed = _choose(route.cache, named.cache, True)
-    with_tools = _choose(route.tools, named.tools, settings.cache.tools)
-    if not operation.answers or facts.stateful or not allowed or (facts.has_tools and not with_tools):
+    if not operation.answers or facts.stateful or not policy.cache or (facts.has_tools and not policy.tools):
         return
-    if operation.json_request and exchange.request.method == "POST" and exchange.json is None:
+    if operation.json_request and exchange.json is None and exchange.request.method == "POST":
         return
-    exchange.ttl_s = _choose(route.ttl_s, named.ttl_s, settings.cache.ttl_s)
-    sampling = _choose(route.sampling, named.sampling, settings.cache.sampling)
-    if operation.sampled and not facts.deterministic and sampling == "deterministic":
+    exchange.ttl_s = policy.ttl_s or 0.0
+    if operation.sampled and not facts.deterministic and policy.sampling == "deterministic":
         exchange.would_answer_again = True
         return
     exchange.answers_again = True
-    exchange.collapses = _choose(route.collapse, named.collapse, settings.collapse.enabled)
-
-
-def _choose[T](*values: T | None) -> T:
-    chosen = next((value for value in values if value is not None), None)
-    assert chosen is not None
-    return chosen
+    exchange.collapses = bool(policy.collapse)
 
 
 def _matches(route: Route, exchange: Exchange) -> bool:

@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from proxy.exchange.chain import Handler
+from proxy.exchange.headers import without
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import NANO_PER_USD, CallRecord, Outcome
 from proxy.exchange.usage import Usage
@@ -47,7 +48,9 @@ class Meter:
         exchange.on_finished.append(self._finished)
         response = await call_next(exchange)
         if self._response_headers:
-            response.headers = [*response.headers, *self._said(exchange)]
+            # A stored answer's own Age was true when it was stored.
+            kept = response.headers if exchange.age_s is None else without(response.headers, (b"age",))
+            response.headers = [*kept, *self._said(exchange)]
         return response
 
     def _said(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:

@@ -4,6 +4,7 @@ Everything above may be many exchanges sharing one call; everything below is one
 opened here, once the head has arrived.
 """
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from proxy.exchange.provider import UsageReader
 from proxy.exchange.usage import Usage
 from proxy.wire.coding import CodingError, Decoder, decoder
 
+_BYTES_PER_TOKEN = 4  # about, in most languages
+
 
 class Observe:
     """The stage."""
@@ -25,6 +28,10 @@ class Observe:
         call = exchange.call = UpstreamCall(started_at=time.monotonic())
         try:
             response = await call_next(exchange)
+        except asyncio.CancelledError:
+            call.usage = _owed(exchange)
+            call.end(time.monotonic())
+            raise
         except BaseException:
             call.end(time.monotonic())
             raise
@@ -49,8 +56,7 @@ class Observe:
             reader = provider.usage_reader(exchange.operation, exchange.facts, content_type)
             coding = decoder(text(response.headers, b"content-encoding") or "identity")
         call.reader = reader
-        size = len(exchange.request.body) if isinstance(exchange.request.body, bytes) else 0
-        return CallTap(call, reader, coding, request_bytes=size)
+        return CallTap(call, reader, coding, request_bytes=_request_bytes(exchange))
 
 
 class CallTap:
@@ -105,7 +111,19 @@ class CallTap:
 
     def _estimate(self) -> Usage:
         """A cut-off answer reported nothing: about four bytes a token asked, about one token an event answered."""
-        return Usage(input_tokens=self._request_bytes // 4, output_tokens=self._events, estimated=True)
+        return Usage(input_tokens=self._request_bytes // _BYTES_PER_TOKEN, output_tokens=self._events, estimated=True)
+
+
+def _request_bytes(exchange: Exchange) -> int:
+    body = exchange.request.body
+    return len(body) if isinstance(body, bytes) else 0
+
+
+def _owed(exchange: Exchange) -> Usage | None:
+    """What a call costs at least that was given up before its head: providers charge for what they have read."""
+    if exchange.provider is None or not exchange.operation.answers or not exchange.operation.json_request:
+        return None
+    return Usage(input_tokens=_request_bytes(exchange) // _BYTES_PER_TOKEN, estimated=True)
 
 
 def _estimated(usage: Usage, events: int) -> Usage:

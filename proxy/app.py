@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -61,7 +62,7 @@ class Skinflint:
         self._data_dir = settings.data_dir
         self._tasks = TaskSet()
         self._started_at = time.time()
-        self._stopping = False
+        self._state: Literal["starting", "running", "stopping"] = "starting"
         self._retired: list[Pool] = []
         self._metrics = Metrics(settings.limits.label_values)
         self._counters = Counters()
@@ -88,7 +89,7 @@ class Skinflint:
         self._edge = Edge(self._bridge, settings.listeners)
         views = Views(
             snapshot=lambda: self._snapshot,
-            is_stopping=lambda: self._stopping,
+            state=lambda: self._state,
             bridge=self._bridge,
             store=self._store,
             counters=self._counters,
@@ -107,6 +108,7 @@ class Skinflint:
             self._ledger.start()
         admin = await self._admin.start(self._settings.admin.address)
         bound = await self._edge.start()
+        self._state = "running"
         return Runtime(
             pid=os.getpid(),
             version=version(),
@@ -122,7 +124,7 @@ class Skinflint:
 
     async def stop(self) -> None:
         """Stop accepting, let what is under way end within the drain limit, settle, flush, close."""
-        self._stopping = True
+        self._state = "stopping"
         await self._edge.stop_accepting()
         cut_off = await self._bridge.drain(self._settings.drain.timeout_s)
         if cut_off:

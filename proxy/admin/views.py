@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from proxy import version
 from proxy.counters import Counters
@@ -27,7 +28,7 @@ class Views:
     """The parts that are looked at."""
 
     snapshot: Callable[[], Snapshot]
-    is_stopping: Callable[[], bool]
+    state: Callable[[], Literal["starting", "running", "stopping"]]
     bridge: Bridge
     store: Store
     counters: Counters
@@ -35,13 +36,15 @@ class Views:
     started_at: float
 
     def readiness(self) -> Readiness:
-        """Not ready while stopping. A degraded ledger is said, and keeps no traffic away."""
-        reasons = []
-        if self.is_stopping():
-            reasons.append("stopping")
+        """Ready from the listeners' opening to the first sign of stopping. A degraded ledger is said, and keeps no
+        traffic away."""
+        state = self.state()
+        reasons: list[str] = []
+        if state != "running":
+            reasons.append(state)
         if self.ledger is not None and (status := self.ledger.status()).state != "ok":
             reasons.append(f"degraded: ledger: {status.reason}")
-        return Readiness(ready=not self.is_stopping(), reasons=tuple(reasons))
+        return Readiness(ready=state == "running", reasons=tuple(reasons))
 
     async def clear_cache(self) -> int:
         """Forget every answer; returns how many there were."""

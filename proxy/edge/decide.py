@@ -10,7 +10,7 @@ from proxy.edge.pins import PinKey
 
 # What an HTTP/1.1 request can begin with; used only to tell HTTP from other plain protocols.
 _METHODS = (b"GET ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"HEAD ", b"OPTIONS ")
-_HTTP_ALPN = frozenset({b"http/1.1", b"h2"})
+_HTTP_ALPN = frozenset({b"http/1.0", b"http/1.1", b"h2"})
 
 
 @dataclass(frozen=True, slots=True)

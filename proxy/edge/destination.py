@@ -51,13 +51,13 @@ def request_for(head: RequestHead, destination: Destination | None, body: bytes 
     target = head.target.decode("latin-1")
     if destination is None:
         destination, target = _absolute(target)
-    elif _ABSOLUTE.match(target):
+    elif not target.startswith("/"):
+        if not _ABSOLUTE.match(target):
+            # Joined to the origin's name, anything else could become another name.
+            raise MisdirectedError(400, "the request's target is not a path")
         named, target = _absolute(target)
         _same_host(named.host, destination)
-    elif not target.startswith("/"):
-        # Joined to the origin's name, anything else could become another name.
-        raise MisdirectedError(400, "the request's target is not a path")
-    elif head.authority:
+    elif head.authority and head.authority != destination.host.encode():
         try:
             host, _ = split_authority(head.authority.decode("latin-1"), destination.port)
         except ValueError as failure:

@@ -6,10 +6,11 @@ without loss counts byte for byte. Every part is length-prefixed, so that no two
 """
 
 import json
+import marshal
 import math
 import re
-import struct
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import orjson
 
@@ -89,6 +90,7 @@ _MARKS = re.compile(rb"(?:__cf_bm|_cfuvid|__cflb|cf_clearance|AWSALB\w*|GCLB|ARR
 
 _BIG_INTEGER = re.compile(rb"\d{19}")
 _BOUNDARY = re.compile(rb'\bboundary=(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+_MARSHAL_VERSION = 2  # type, length and bytes of each part; the same in all versions of Python, without references
 _SIGNATURE_V4 = b"AWS4-"
 
 
@@ -149,7 +151,7 @@ def canonical_body(raw: bytes, content_type: bytes, parsed: object = None) -> by
 def canonical_headers(headers: HeaderList) -> Iterable[bytes]:
     """The fields that may change the answer, in the order of their names; repeated ones in their own order."""
     for name, value in sorted(headers, key=lambda field: field[0]):
-        if name in IGNORED_FIELDS or name.startswith(IGNORED_PREFIXES):
+        if not _counts(name):
             continue
         if name == b"content-type":
             yield name + b":" + _canonical_type(value)
@@ -157,6 +159,11 @@ def canonical_headers(headers: HeaderList) -> Iterable[bytes]:
             yield name + b":" + value.strip()
         elif cookies := _canonical_cookie(value):
             yield name + b":" + cookies
+
+
+@lru_cache(maxsize=1024)
+def _counts(name: bytes) -> bool:
+    return name not in IGNORED_FIELDS and not name.startswith(IGNORED_PREFIXES)
 
 
 def _canonical_cookie(value: bytes) -> bytes:
@@ -175,8 +182,11 @@ def _canonical_type(value: bytes) -> bytes:
 def other_credentials(headers: HeaderList, query: Mapping[str, str], known: bytes) -> Iterable[bytes]:
     """The credentials of a request besides `known`, the one its provider reads. They count, so that who sends his key
     in an unusual place never shares answers with who sends another one."""
-    for name, value in sorted(headers, key=lambda field: field[0]):
-        if name in CREDENTIAL_FIELDS and not _is_known(value.strip(), known):
+    found = [field for field in headers if field[0] in CREDENTIAL_FIELDS]
+    if len(found) == 1 and not query and found[0][1] in (known, b"Bearer " + known):
+        return
+    for name, value in sorted(found, key=lambda field: field[0]):
+        if not _is_known(value.strip(), known):
             yield name + b":" + value.strip()
     for key in CREDENTIAL_QUERY:
         if (text := query.get(key)) is not None and not _is_known(text.encode(), known):
@@ -202,4 +212,4 @@ def canonical_query(query: str) -> str:
 
 def length_prefixed(parts: Iterable[bytes]) -> bytes:
     """All parts in one string that can be read in one way only."""
-    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+    return marshal.dumps(tuple(parts), _MARSHAL_VERSION)

@@ -24,6 +24,8 @@ HOP_BY_HOP = frozenset(
     }
 )
 
+_NAMES_NOTHING = frozenset({b"", b"keep-alive", b"close"})  # what Connection nearly always says
+
 
 def first(headers: HeaderList, name: bytes) -> bytes | None:
     """The first value of the field `name` (in lower case), or None."""
@@ -53,7 +55,7 @@ def without(headers: HeaderList, names: Iterable[bytes]) -> HeaderList:
 def end_to_end(headers: HeaderList) -> HeaderList:
     """A copy without hop-by-hop fields, those that `Connection` names included (RFC 9110, section 7.6.1)."""
     named = joined(headers, b"connection")
-    if not named:
+    if named.lower() in _NAMES_NOTHING:
         return [pair for pair in headers if pair[0] not in HOP_BY_HOP]
     dropped = HOP_BY_HOP | {token.strip().lower() for token in named.split(b",")}
     return [pair for pair in headers if pair[0] not in dropped]

@@ -15,6 +15,9 @@ from proxy.exchange.usage import Usage
 
 _MIN_PACKED = 512  # below this zstd saves next to nothing, and unpacking costs a microsecond
 _LEVEL = 3
+# Contexts are costly to make (a tenth of a hit) and serve one call at a time: for the event loop's thread alone.
+_PACKER = zstandard.ZstdCompressor(level=_LEVEL)
+_UNPACKER = zstandard.ZstdDecompressor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,14 @@ class Entry:
 
     def original(self) -> bytes:
         """The body's bytes as they were received."""
-        return zstandard.ZstdDecompressor().decompress(self.body) if self.packed else self.body
+        return _UNPACKER.decompress(self.body) if self.packed else self.body
 
 
 def pack(body: bytes, content_encoding: bytes | None) -> tuple[bytes, bool]:
     """The body as an entry keeps it, and whether it was compressed for that."""
     if content_encoding or len(body) < _MIN_PACKED:
         return body, False
-    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(body)
+    packed = _PACKER.compress(body)
     return (packed, True) if len(packed) < len(body) else (body, False)
 
 

@@ -18,12 +18,13 @@ from pyreqwest.response import Response as WireResponse
 
 from config.schema import Upstream
 from proxy.exchange.errors import UpstreamError
-from proxy.exchange.headers import HOP_BY_HOP, HeaderList
+from proxy.exchange.headers import HOP_BY_HOP
 from proxy.exchange.model import Body, Request, Response
 from proxy.tasks import TaskSet
 from proxy.upstream.body import UpstreamBody
 from proxy.upstream.dial import Dialer
 from proxy.upstream.failures import translate
+from proxy.upstream.fields import fields_of, text_of
 from proxy.upstream.origin import HTTP1, HTTP2, Lane, Origin, open_lane
 from proxy.upstream.probe import DEFAULT_STREAMS, probe
 from proxy.upstream.resolver import Resolver
@@ -84,7 +85,7 @@ class Pool:
             answer = await self._prepare(lane, request).build().send()
             body = (await answer.bytes()).to_bytes()
         self._opened(origin, lane, answer)
-        headers, length = _headers(answer)
+        headers, length = fields_of(answer)
         self._release(origin, lane)
         return Response(answer.status, headers, body, content_length=length)
 
@@ -94,7 +95,7 @@ class Pool:
             answer = await outgoing.__aenter__()
         self._opened(origin, lane, answer)
         try:
-            headers, length = _headers(answer)
+            headers, length = fields_of(answer)
         except BaseException:
             await outgoing.__aexit__(None, None, None)
             raise
@@ -111,9 +112,7 @@ class Pool:
     def _prepare(self, lane: Lane, request: Request) -> RequestBuilder:
         url = f"{request.scheme}://{request.authority}{request.target}"
         fields = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in request.headers
-            if name not in _NOT_RELAYED
+            (name.decode("latin-1"), text_of(value)) for name, value in request.headers if name not in _NOT_RELAYED
         ]
         try:
             builder = lane.client.request(request.method, url).headers(fields)
@@ -278,16 +277,3 @@ async def _close_lanes(origin: Origin) -> None:
 async def _pieces(body: Body) -> AsyncIterator[bytes]:
     while (piece := await body.read()) is not None:
         yield piece
-
-
-def _headers(answer: WireResponse) -> tuple[HeaderList, int | None]:
-    """The answer's fields without those that belong to the connection, and the length it declared."""
-    headers: HeaderList = []
-    length: int | None = None
-    for name, value in answer.headers.items():
-        field = name.encode("latin-1")
-        if field == b"content-length":
-            length = int(value) if value.isdigit() else None
-        elif field not in HOP_BY_HOP:
-            headers.append((field, value.encode("latin-1", "surrogateescape")))
-    return headers, length

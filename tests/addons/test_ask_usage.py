@@ -185,9 +185,12 @@ def test_wherever_the_stream_is_cut_only_the_added_event_is_missing(line_end: by
     st.binary(max_size=5),
     st.lists(st.integers(0, 3000), max_size=12),
 )
-def test_any_mixture_of_line_ends_and_cuts(parts: list[tuple[bytes, bytes]], tail: bytes, at: list[int]) -> None:
+async def test_any_mixture_of_line_ends_and_cuts(parts: list[tuple[bytes, bytes]], tail: bytes, at: list[int]) -> None:
     stream = b"".join(event.replace(b"\n", line_end) for event, line_end in parts) + tail
-    assert filtered(cut(stream, at)) == expected(stream)
+    pieces = cut(stream, at)
+    assert filtered(pieces) == expected(stream)
+    assert PROVIDER is not None
+    assert await read_all(WithoutAddedUsage(Pieces(*pieces), PROVIDER, chatting())) == expected(stream)
 
 
 @given(st.lists(st.integers(0, 3000), max_size=12))

@@ -128,3 +128,15 @@ async def test_what_cannot_be_answered_again_has_none() -> None:
 
 async def test_odd_bytes_in_the_target_do_no_harm() -> None:
     assert await of(request(target="/v1/models/caf\xe9?q=\xff")) != await of(request(target="/v1/models/cafe?q=\xff"))
+
+
+async def test_many_credentials_stay_apart_and_are_digested_alike_each_time() -> None:
+    stage, origin = Fingerprint(KEY, Cache()), Origin(answer())
+    digests = []
+    for _ in range(2):
+        for number in range(1500):
+            called = exchange(request(key=b"key-%d" % number), provider=REGISTRY.by_name("openai"), operation=CHATTING)
+            await stage.handle(called, origin)
+            digests.append(called.credential)
+    assert len(set(digests)) == 1500
+    assert digests[:1500] == digests[1500:]

@@ -1,5 +1,6 @@
 """What is noted of an upstream call: when, how much, and whether it was whole."""
 
+import asyncio
 import zlib
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from addons.observe import CallTap, Observe
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall
+from proxy.exchange.provider import UNKNOWN
 from proxy.exchange.usage import Usage
 from proxy.wire.coding import decoder, encode
 from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
@@ -21,6 +23,7 @@ from tests.support.exchanges import (
     answer,
     exchange,
     request,
+    turns,
 )
 
 
@@ -134,6 +137,35 @@ async def test_a_call_that_fails_has_ended() -> None:
     assert called.call is not None
     assert called.call.ended
     assert called.call.first_byte_at is None
+
+
+async def given_up(called: Exchange) -> UpstreamCall:
+    async def never(asked: Exchange) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    asking = asyncio.ensure_future(Observe().handle(called, never))
+    await turns()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert called.call is not None
+    return called.call
+
+
+async def test_a_call_given_up_before_its_head_costs_at_least_what_was_asked() -> None:
+    called = chatting(CHAT)
+    call = await given_up(called)
+    assert call.ended
+    assert call.usage == Usage(input_tokens=len(CHAT) // 4, estimated=True)
+
+
+async def test_a_call_that_nobody_charges_for_costs_nothing_when_it_is_given_up() -> None:
+    for called in (exchange(request(host="example.com")), chatting(operation=UNKNOWN)):
+        assert (await given_up(called)).usage is None
+    streamed = chatting()
+    streamed.request.body = Pieces(b"x")
+    assert (await given_up(streamed)).usage == Usage(estimated=True)
 
 
 async def test_a_host_that_is_no_provider_is_complete_by_its_framing() -> None:

@@ -49,13 +49,16 @@ def test_both_of_javas_clients_use_the_proxy_and_trust_it(ways: Ways, tmp_path: 
     if java is None:
         pytest.skip("there is no java")
     before = ways.calls()
-    done = subprocess.run([java, str(JAVA)], env=dict(ways.through), cwd=tmp_path, capture_output=True, timeout=100)
+    done = subprocess.run(
+        [java, str(JAVA)], env=dict(ways.through), cwd=tmp_path, capture_output=True, check=False, timeout=100
+    )
     assert done.returncode == 0, done.stderr.decode()
     first, second, streamed, older = done.stdout.decode().splitlines()
-    assert first == second == older
+    assert first == second
+    assert alike(*(orjson.loads(each.removeprefix("200 ")) for each in (first, older)))
     assert orjson.loads(first.removeprefix("200 "))["usage"]["completion_tokens"] > 0
     assert streamed.endswith("|data: [DONE]")
-    assert ways.calls() - before == {CHAT: 2}  # the whole answer and the stream, once each
+    assert ways.calls() - before == {CHAT: 3}  # the older client accepts other types: what it asks is not the same
 
 
 def test_what_alike_means() -> None:

@@ -1,7 +1,9 @@
+import java.io.PrintStream;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
 import java.util.stream.Collectors;
 import javax.net.ssl.HttpsURLConnection;
 
@@ -23,18 +25,21 @@ public final class Calls {
     }
 
     public static void main(String[] arguments) throws Exception {
+        var out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         HttpClient client = HttpClient.newHttpClient();
         for (int time = 0; time < 2; time++) {
             var whole = client.send(post(ask("java", false)), BodyHandlers.ofString());
-            System.out.println(whole.statusCode() + " " + whole.body());
+            out.println(whole.statusCode() + " " + whole.body());
         }
         var lines = client.send(post(ask("java stream", true)), BodyHandlers.ofLines());
-        System.out.println(lines.body().filter(line -> line.startsWith("data:")).collect(Collectors.joining("|")));
+        out.println(lines.body().filter(line -> line.startsWith("data:")).collect(Collectors.joining("|")));
         var older = (HttpsURLConnection) URI.create(URL).toURL().openConnection();
         older.setRequestProperty("authorization", "Bearer " + System.getenv("OPENAI_API_KEY"));
         older.setRequestProperty("content-type", "application/json");
         older.setDoOutput(true);
-        older.getOutputStream().write(ask("java", false).getBytes());
-        System.out.println(older.getResponseCode() + " " + new String(older.getInputStream().readAllBytes()));
+        older.getOutputStream().write(ask("java", false).getBytes(StandardCharsets.UTF_8));
+        int status = older.getResponseCode();
+        var text = new String(older.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        out.println(status + " " + text);
     }
 }

@@ -1,6 +1,6 @@
-"""HTTP libraries for Python, as applications without an SDK use them: requests, httpx, aiohttp and the standard library.
+"""HTTP libraries for Python, as applications without an SDK use them. See scenarios.py for how it is asked.
 
-See scenarios.py for how it is asked. aiohttp alone must be told to look at the environment.
+aiohttp alone must be told to look at the environment.
 """
 
 import asyncio
