@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 CLIENTS := .venv-clients
+NODE := tests/e2e/node
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: setup demo run test lint types format lock bench clean clients
+.PHONY: setup demo run test lint types format lock bench clean clients node-clients
 setup: $(VENV)/.ready
 clients: $(CLIENTS)/.ready
+node-clients: $(NODE)/node_modules/.ready
 
 $(VENV)/.ready: pyproject.toml requirements/dev.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,13 +23,18 @@ $(CLIENTS)/.ready: requirements/clients.txt
 	$(CLIENTS)/bin/python -m pip install -q --require-hashes -r requirements/clients.txt
 	@touch $@
 
+$(NODE)/node_modules/.ready: $(NODE)/package.json $(NODE)/package-lock.json
+	npm ci --prefix $(NODE) --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 demo: setup clients
 	$(BIN)/skinflint demo --python $(CLIENTS)/bin/python
 
 run: setup
 	$(BIN)/skinflint run
 
-test: setup clients
+# Without npm the tests of Node's SDKs are skipped.
+test: setup clients $(if $(shell command -v npm),node-clients)
 	$(BIN)/python -m pytest $(TESTS)
 
 lint: setup
@@ -51,6 +58,7 @@ lock: setup
 	$(LOCK) --universal --python-version 3.12 --group dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --universal --python-version 3.12 requirements/build.in -o requirements/build.txt
 	$(LOCK) --python-version 3.13 requirements/clients.in -o requirements/clients.txt
+	npm install --prefix $(NODE) --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(CLIENTS) $(NODE)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

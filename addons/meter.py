@@ -123,7 +123,7 @@ class Meter:
             potential_nanousd=paid if exchange.seen_before else 0,
             first_byte_ms=None if first is None else (first - received) * 1000,
             total_ms=(finished - received) * 1000,
-            overhead_ms=_overhead_s(exchange) * 1000,
+            overhead_ms=_overhead_s(exchange, finished) * 1000,
             request_bytes=len(request.body) if isinstance(request.body, bytes) else 0,
             response_bytes=exchange.response_bytes,
             service_tier=usage.service_tier,
@@ -134,11 +134,9 @@ class Meter:
         )
 
 
-def _overhead_s(exchange: Exchange) -> float:
+def _overhead_s(exchange: Exchange, finished: float) -> float:
     """Time before the upstream call began, and between its first byte and the client's; all of it for a hit."""
-    first = exchange.first_byte_at if exchange.first_byte_at is not None else exchange.finished_at
-    if first is None:
-        return 0.0
+    first = exchange.first_byte_at if exchange.first_byte_at is not None else finished
     call = exchange.call
     if call is None or call.first_byte_at is None:
         return max(0.0, first - exchange.received_at) if exchange.outcome is Outcome.HIT else 0.0

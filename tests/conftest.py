@@ -33,7 +33,9 @@ def children() -> list[str]:
         with contextlib.suppress(OSError):
             state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
             if int(parent) == os.getpid() and state != "Z":
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if "multiprocessing.resource_tracker" not in line:  # Python's own, which ends with this process
+                    found.append(line)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.edge import pins
+from proxy.edge.acceptance import Acceptance
 from proxy.edge.destination import Destination
 from proxy.edge.handover import Handover
 from proxy.edge.patience import Patience
@@ -51,7 +51,8 @@ class ClientConnection(asyncio.Protocol):
         self._handover = handover
         self._transport = handover.transport
         self._tls = ServerTls(tls) if tls is not None else None
-        self._pin = pin
+        self._acceptance = Acceptance(bridge, peer, pin)
+        self._is_accepted = False
         self._limits = bridge.wire_limits()
         self.codec: Http1Server | Http2Server | None = None if tls is not None else Http1Server(self._limits)
         self.streams: dict[int, ClientStream] = {}
@@ -101,14 +102,14 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
             return False
         if self._tls is not None and self._relay is None:
-            self._closed_silently()
             self.close()
             return False
         self._client_ended()
         return not self._closed
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closed_silently()
+        if self._tls is not None and self._tls.has_answered:
+            self._acceptance.closed()
         self._closed = True
         self._patience.stop()
         self._writable.set()
@@ -137,44 +138,18 @@ class ClientConnection(asyncio.Protocol):
         except ssl.SSLError as failure:
             if pending := tls.pending():
                 self._transport.write(pending)
-            self._tls_failed(failure)
+            self._acceptance.failed(failure)
+            self.close()
             return b""
         if pending := tls.pending():
             self._transport.write(pending)
         if tls.established and not was_established:
             self.codec = Http2Server(self._limits) if tls.alpn == "h2" else Http1Server(self._limits)
             self.flush()
-        if plain and self._pin is not None:
-            self.bridge.pins.accepted(self._pin)  # it read our certificate and went on
-            self._pin = None
+        if plain and not self._is_accepted:
+            self._is_accepted = True
+            self._acceptance.accepted()
         return plain
-
-    def _tls_failed(self, failure: ssl.SSLError) -> None:
-        reason = pins.rejection(failure)
-        if reason is None:
-            self.bridge.count_connection("tls_failed")
-            log.debug("tls_failed", client=self.peer, reason=failure.reason)
-        elif self._pin is not None:
-            self._rejected(self.bridge.pins.rejected(self._pin), reason)
-        self.close()
-
-    def _closed_silently(self) -> None:
-        """Some TLS libraries say nothing when they reject a certificate: they close before they ask for anything."""
-        if self._pin is not None and self._tls is not None and self._tls.has_answered:
-            self._rejected(self.bridge.pins.closed(self._pin), "closed_without_a_word")
-
-    def _rejected(self, is_news: bool, reason: str) -> None:
-        pin, self._pin = self._pin, None
-        self.bridge.count_connection("rejected")
-        if is_news and pin is not None:
-            log.warning(
-                "client_rejects_our_certificate",
-                host=pin.server_name,
-                client=self.peer,
-                reason=reason,
-                effect="this client's calls to the host are tunnelled from now on, unseen",
-                mend="make the client trust ca/bundle.pem, or list the host under passthrough.hosts",
-            )
 
     def _feed(self, plain: bytes) -> None:
         codec = self.codec

@@ -1,6 +1,6 @@
 """Fields on their way to pyreqwest and back. It takes and gives text, where the wire has bytes.
 
-Rules: what is UTF-8 goes out byte for byte, which includes ASCII; what is older becomes UTF-8. Of an answer, fields with
+Rules: what is UTF-8 goes out byte for byte, ASCII included; what is older becomes UTF-8. Of an answer, fields with
 other bytes than ASCII cannot be had at all, and are left out: an answer without them is better than none.
 """
 

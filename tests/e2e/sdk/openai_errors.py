@@ -77,7 +77,7 @@ def retried() -> object:
 
 
 def timeout() -> object:
-    client = sync.with_options(max_retries=0, timeout=0.4)
+    client = sync.with_options(max_retries=0, timeout=0.8)
     headers = fault(latency_s=2)
     exc = raised(
         openai.APITimeoutError, lambda: client.chat.completions.create(**ask("timeout"), extra_headers=headers)
@@ -86,7 +86,7 @@ def timeout() -> object:
 
 
 def timeout_in_a_stream() -> object:
-    client = sync.with_options(max_retries=0, timeout=0.4)
+    client = sync.with_options(max_retries=0, timeout=0.8)
     stream = client.chat.completions.create(**ask("stall"), stream=True, extra_headers=fault(stall_after=4))
     chunks: list[object] = []
 
@@ -126,7 +126,7 @@ def cancelled_task() -> object:
         async with AsyncOpenAI() as client:
             call = client.chat.completions.create(**ask("cancelled"), extra_headers=fault(latency_s=2))
             task = asyncio.create_task(call)
-            done, _ = await asyncio.wait([task], timeout=0.3)
+            done, _ = await asyncio.wait([task], timeout=0.8)
             task.cancel()
             await asyncio.wait([task])
             after = await client.chat.completions.create(**ask("after the cancelled one"))
