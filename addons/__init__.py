@@ -46,7 +46,7 @@ def chain(settings: Settings, parts: Parts) -> list[Stage]:
         CacheStage(parts.store, settings, parts.tasks, parts.pricing.cost),
         Collapse(settings, parts.tasks),
         # One upstream call may now serve many exchanges.
-        Observe(),
+        Observe(parts.tasks),
         AskUsage(enabled=settings.cost.ask_usage),
         Retry(settings),
         TowardsOrigin(settings),

@@ -14,6 +14,7 @@ from proxy.exchange.headers import text
 from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall
 from proxy.exchange.provider import UsageReader
 from proxy.exchange.usage import Usage
+from proxy.tasks import TaskSet
 from proxy.wire.coding import CodingError, Decoder, decoder
 
 _BYTES_PER_TOKEN = 4  # about, in most languages
@@ -24,17 +25,39 @@ class Observe:
 
     name = "observe"
 
+    def __init__(self, tasks: TaskSet) -> None:
+        self._tasks = tasks
+
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+        """The call has a task of its own: pyreqwest cannot take a request back before its head has come, so the origin
+        goes on answering, and charges, whoever has left. Such a call runs to its head: an answer in one piece is then
+        counted and kept like any other, a stream is given up."""
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._tasks.spawn(self._call(exchange, call_next, answer), name="upstream call")
+        return await answer
+
+    async def _call(self, exchange: Exchange, call_next: Handler, answer: asyncio.Future[Response]) -> None:
         call = exchange.call = UpstreamCall(started_at=time.monotonic())
         try:
             response = await call_next(exchange)
+            self._open_taps(exchange, call, response)
         except asyncio.CancelledError:
             call.usage = _owed(exchange)
             call.end(time.monotonic())
+            answer.cancel()
             raise
-        except BaseException:
+        except Exception as failure:  # noqa: BLE001 - handed on to whoever waits
             call.end(time.monotonic())
-            raise
+            if not answer.cancelled():
+                answer.set_exception(failure)
+            return
+        if not answer.cancelled():
+            answer.set_result(response)
+        elif not isinstance(response.body, bytes):
+            show_end(response.taps, Ending.ABANDONED)
+            await response.body.aclose()
+
+    def _open_taps(self, exchange: Exchange, call: UpstreamCall, response: Response) -> None:
         call.status = response.status
         call.first_byte_at = time.monotonic()
         taps: list[Tap] = [self._call_tap(exchange, call, response)]
@@ -45,7 +68,6 @@ class Observe:
             show_end(taps, Ending.COMPLETE)
         else:
             response.taps = taps
-        return response
 
     def _call_tap(self, exchange: Exchange, call: UpstreamCall, response: Response) -> Tap:
         provider = exchange.provider

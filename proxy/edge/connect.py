@@ -9,6 +9,7 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 
 from proxy.edge.connection import ClientConnection
+from proxy.edge.decide import Going, decide_destination
 from proxy.edge.destination import split_authority
 from proxy.wire.events import BadRequest, RequestHead, WireLimits
 from proxy.wire.http1 import Http1Server
@@ -110,6 +111,10 @@ class ConnectLayer(layer.Layer):
     def _open(self, host: str, port: int, rest: bytes) -> layer.CommandGenerator[None]:
         self.context.server.address = (host, port)
         yield commands.SendData(self.context.client, _ESTABLISHED)
+        if (tunnel := decide_destination(Going(host, port), self._select)) is not None:
+            self._child = self._select.carry_out(self.context, tunnel, rest)
+            yield from self._child.handle_event(events.Start())
+            return
         self._child = layer.NextLayer(self.context)
         yield from self._child.handle_event(events.Start())
         if rest:  # `next_layer` asks for more if it needs it

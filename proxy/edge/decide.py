@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from typing import Protocol
 
 from proxy.edge.destination import Destination
@@ -10,6 +11,7 @@ from proxy.edge.pins import PinKey
 
 # What an HTTP/1.1 request can begin with; used only to tell HTTP from other plain protocols.
 _METHODS = (b"GET ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"HEAD ", b"OPTIONS ")
+_TLS_PORT = 443
 _HTTP_ALPN = frozenset({b"http/1.0", b"http/1.1", b"h2"})
 
 
@@ -81,6 +83,24 @@ class Rules(Protocol):
         ...
 
 
+def decide_destination(going: Going, rules: Rules) -> Tunnel | None:
+    """What the destination alone tells: some origins speak first, so their clients' bytes cannot be waited for.
+    None: the first bytes are needed. Behind an address and TLS's port there may be a provider, as SNI tells."""
+    if going.fixed or not going.host or rules.is_provider(going.host, going.port):
+        return None
+    if going.port == _TLS_PORT and _is_address(going.host):
+        return None
+    return Tunnel(going.host, going.port, "not_a_provider")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def decide_tls(hello: Hello, going: Going, client: str, rules: Rules) -> Decision:
     """A connection that begins with a ClientHello."""
     if going.fixed:
@@ -116,5 +136,7 @@ def decide_plain(first_bytes: bytes, going: Going, rules: Rules) -> Decision:
     if not going.host:
         return Close("no_server_name")
     if first_bytes.startswith(_METHODS) and rules.is_provider(going.host, going.port):
+        if any(fnmatchcase(going.host, pattern) for pattern in rules.passthrough):
+            return Tunnel(going.host, going.port, "passthrough")
         return Ours(Destination("http", going.host, going.port), with_tls=False)
     return Tunnel(going.host, going.port, "not_a_provider")

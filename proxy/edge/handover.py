@@ -25,6 +25,11 @@ class GatedReader:
         self._gate = asyncio.Event()
         self._gate.set()
         self._over: asyncio.Event | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def expect_choice(self, within_s: float, transport: asyncio.WriteTransport) -> None:
+        """Close the connection unless it is taken over in time: who has not said what it wants is not waited for."""
+        self._timer = asyncio.get_running_loop().call_later(within_s, transport.close)
 
     async def read(self, limit: int) -> bytes:
         """One piece; the next call waits for `more`."""
@@ -44,6 +49,8 @@ class GatedReader:
         """mitmproxy reads no more; returns what it has not seen yet. Call only while the gate is closed."""
         self._over = asyncio.Event()
         self._gate.set()
+        if self._timer is not None:
+            self._timer.cancel()
         # StreamReader has no public way to hand its buffer back; the attribute is as old as asyncio.
         buffer = cast(bytearray, self._inner._buffer)  # type: ignore[attr-defined]
         unseen = bytes(buffer)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from mitmproxy import options
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.master import Master
+from mitmproxy.proxy.mode_specs import ProxyMode
 
 from config.schema import Listener, split_address
 from proxy.edge.bridge import Bridge
@@ -29,13 +30,14 @@ class Edge:
 
     def __init__(self, bridge: Bridge, listeners: Sequence[Listener]) -> None:
         self._listeners = listeners
-        modes = {mode_spec(listener): going(listener) for listener in listeners}
+        modes = {mode_spec(listener, number): going(listener) for number, listener in enumerate(listeners)}
+        self._modes = [ProxyMode.parse(spec) for spec in modes]
         self._master = Master(options.Options(), with_termlog=False)
         self._server = Proxyserver()  # type: ignore[no-untyped-call]
         self.select = Select(bridge, self._server, {k: v for k, v in modes.items() if v is not None})
         self._master.addons.add(self._server, self.select)  # type: ignore[no-untyped-call]
         self._master.options.update(  # type: ignore[no-untyped-call]
-            mode=list(modes),
+            mode=_once_per_address(self._modes),
             connection_strategy="lazy",
             keep_host_header=True,
             tcp_timeout=_LONGEST_S,
@@ -43,7 +45,7 @@ class Edge:
 
     async def start(self) -> list[tuple[str, str]]:
         """Open all listeners; returns (mode, address) of each. Raises ListenError."""
-        await self._server.setup_servers()
+        await self._server.servers.update(self._modes)
         await self._master.running()
         bound = []
         for listener, instance in zip(self._listeners, self._server.servers, strict=True):
@@ -69,9 +71,11 @@ class Edge:
         await self._master.done()
 
 
-def mode_spec(listener: Listener) -> str:
-    """mitmproxy's way of saying a listener: `mode@host:port`, IPv6 without brackets."""
-    host, port = split_address(listener.address)
+def mode_spec(listener: Listener, number: int = 0) -> str:
+    """mitmproxy's way of saying a listener: `mode@host:port`, IPv6 without brackets. Unlike those of mitmproxy's users,
+    ours may take a free port more than once: `number` tells such listeners apart, by zeros."""
+    host, given = split_address(listener.address)
+    port = str(given) if given else "0" * (number + 1)
     if listener.mode.startswith("reverse:"):
         # The URL's path is no business of mitmproxy's.
         match = re.match(r"reverse:(https?://[^/?#]+)", listener.mode)
@@ -80,6 +84,11 @@ def mode_spec(listener: Listener) -> str:
     if listener.mode == "hosts":
         return f"reverse:https://sni.invalid:443@{host}:{port}"
     return f"{listener.mode}@{host}:{port}"
+
+
+def _once_per_address(modes: Sequence[ProxyMode]) -> list[str]:
+    """What mitmproxy's options take: they refuse two free ports on one host."""
+    return list({(mode.custom_listen_host, mode.custom_listen_port): mode.full_spec for mode in modes}.values())
 
 
 def going(listener: Listener) -> Going | None:

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from proxy.tasks import TaskSet
+
 _CHUNK = 65_536
 
 
@@ -43,8 +45,11 @@ class ClientSide(Protocol):
 class Relay:
     """One relayed connection, once the origin's side is open."""
 
-    def __init__(self, client: ClientSide, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, client: ClientSide, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tasks: TaskSet
+    ) -> None:
         self._client = client
+        self._tasks = tasks
         self._reader = reader
         self._writer = writer
         self._drain: asyncio.Task[None] | None = None
@@ -59,7 +64,8 @@ class Relay:
         transport = self._writer.transport
         if transport.get_write_buffer_size() > _CHUNK * 4 and self._drain is None:
             self._client.pause()
-            self._drain = asyncio.get_running_loop().create_task(self._until_taken())
+            drain = self._tasks.spawn(self._until_taken(), name="relay drain")
+            self._drain = None if drain.done() else drain
 
     async def _until_taken(self) -> None:
         try:

@@ -68,7 +68,9 @@ class Select:
             self.bridge.count_connection("refused")
             return
         io = self._handler(client).transports[client]
-        io.reader = GatedReader(cast(asyncio.StreamReader, io.reader))  # type: ignore[assignment]
+        gate = GatedReader(cast(asyncio.StreamReader, io.reader))
+        io.reader = gate  # type: ignore[assignment]
+        gate.expect_choice(self.bridge.settings.limits.client_head_s, cast(asyncio.StreamWriter, io.writer).transport)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """mitmproxy asks, at the start and after each piece."""
@@ -84,7 +86,11 @@ class Select:
         if decision is None:
             self.handover(context).more()
         else:
-            nextlayer.layer = TakeOver(context, self, decision, data)
+            nextlayer.layer = self.carry_out(context, decision, data)
+
+    def carry_out(self, context: Context, decision: Decision, seen: bytes) -> layer.Layer:
+        """The layer that does what was decided. `seen`: what mitmproxy was given of the client's bytes."""
+        return TakeOver(context, self, decision, seen)
 
     # -- choosing
 

@@ -46,7 +46,7 @@ class TunnelConnection(asyncio.Protocol):
             log.info("tunnel_failed", host=self._host, port=self._port, reason=failure.code)
             self.close()
             return
-        relay = self._relay = Relay(self, reader, writer)
+        relay = self._relay = Relay(self, reader, writer, self._tasks)
         for data in self._early:
             relay.from_client(data)
         self._early.clear()

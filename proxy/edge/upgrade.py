@@ -29,7 +29,7 @@ async def run_upgrade(stream: ClientStream, exchange: Exchange, pool: Pool, pass
     replay = codec.take_raw() if isinstance(codec, Http2Server) else _head(stream, exchange) + codec.take_unparsed()
     stream.is_answering = True
     exchange.status = 101
-    relay = Relay(connection, reader, writer)
+    relay = Relay(connection, reader, writer, connection.bridge.tasks)
     connection.relay_to(relay)
     relay.from_client(replay)
 

@@ -84,10 +84,6 @@ IGNORED_COOKIES = frozenset(
 )  # fmt: skip
 
 _NO_DIGITS = bytes(byte for byte in range(256) if not 48 <= byte <= 57)
-# Cookies by which content delivery networks and load balancers know a client again. SDKs send them back from their
-# second call on.
-_MARKS = re.compile(rb"(?:__cf_bm|_cfuvid|__cflb|cf_clearance|AWSALB\w*|GCLB|ARRAffinity\w*)=")
-
 _BIG_INTEGER = re.compile(rb"\d{19}")
 _BOUNDARY = re.compile(rb'\bboundary=(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
 _MARSHAL_VERSION = 2  # type, length and bytes of each part; the same in all versions of Python, without references

@@ -34,6 +34,7 @@ class Flight:
         self._received = 0
         self._readers: set[FlightReader] = set()
         self._ended = False
+        self._was_joined = False
         self._failure: BaseException | None = None
         self._wanted: asyncio.Event | None = None  # the fastest reader wants more; None while nobody waits for it
         self._task: asyncio.Task[None] | None = None
@@ -64,7 +65,7 @@ class Flight:
             response = await handler(self.exchange)
             self._head.set_result(response)
             if not isinstance(response.body, bytes):
-                await self._pump(response, response.body)
+                await self._pump(response, response.body, is_wanted=bool(self._readers) or not self._was_joined)
         except asyncio.CancelledError:
             self._fail(UpstreamError("connection_terminated", "the call was given up"))
             raise
@@ -79,17 +80,17 @@ class Flight:
             on_end()
             self._wake()
 
-    async def _pump(self, response: Response, body: Body) -> None:
+    async def _pump(self, response: Response, body: Body, *, is_wanted: bool) -> None:
         ending = Ending.ABANDONED
         try:
-            while (chunk := await body.read()) is not None:
+            while is_wanted and (chunk := await body.read()) is not None:
                 self._receive(chunk)
                 self._wake()
                 if response.taps:
                     show(response.taps, chunk)
                 if not self.joinable:
                     await self._until_wanted()
-            ending = Ending.COMPLETE
+            ending = Ending.COMPLETE if is_wanted else Ending.ABANDONED
         except Exception:
             ending = Ending.TRUNCATED
             raise
@@ -143,6 +144,7 @@ class Flight:
 
     async def join(self) -> Response:
         """The response, with a body of one's own. Raises the failure of the call."""
+        self._was_joined = True
         reader = FlightReader(self, found=self._received)
         self._readers.add(reader)
         try:
@@ -173,11 +175,12 @@ class Flight:
         return None if self._failure is None else _copy(self._failure)
 
     def leave(self, reader: "FlightReader") -> None:
-        """A reader has enough. The last one to leave ends the flight."""
+        """A reader has enough. The last one to leave ends the flight, once its head has come: before that the call
+        cannot be taken back, and whoever asks the same again meanwhile joins it."""
         if reader not in self._readers:
             return
         self._readers.discard(reader)
-        if not self._readers and not self._ended and self._task is not None:
+        if not self._readers and not self._ended and self._head.done() and self._task is not None:
             self.joinable = False
             self._task.cancel()
         self.taken()

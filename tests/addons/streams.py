@@ -70,7 +70,7 @@ class Cached:
 
     async def ask(self, called: Exchange, origin: Handler) -> Response:
         called.wall_time = self.clock.now
-        return await calling(self.stage, Observe(), end=origin)(called)
+        return await calling(self.stage, Observe(TaskSet()), end=origin)(called)
 
     def entries(self) -> int:
         return self.store.stats().entries

@@ -12,6 +12,7 @@ from addons.observe import Observe
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.headers import first
 from proxy.exchange.model import UpstreamCall
+from proxy.tasks import TaskSet
 from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
 from tests.support.exchanges import (
     CHAT,
@@ -43,7 +44,7 @@ def is_added(event: bytes) -> bool:
 
 async def test_the_stream_is_asked_and_the_added_event_taken_out() -> None:
     called, origin = chatting(), Origin(answer(Pieces(*STREAM), headers=SSE))
-    response = await calling(Observe(), AskUsage(enabled=True), end=origin)(called)
+    response = await calling(Observe(TaskSet()), AskUsage(enabled=True), end=origin)(called)
     assert await consumed(response) == WITHOUT
     assert b'"include_usage":true' in origin.asked[0].body  # type: ignore[operator]
     assert first(origin.asked[0].headers, b"accept-encoding") == b"identity"

@@ -29,7 +29,7 @@ class Together:
         return answer(self.bodies[-1], headers=SSE)
 
     async def ask(self, called: Exchange) -> Response:
-        return await calling(self.stage, Observe(), end=self.origin)(called)
+        return await calling(self.stage, Observe(TaskSet()), end=self.origin)(called)
 
 
 async def test_identical_calls_in_flight_become_one() -> None:
@@ -174,7 +174,7 @@ async def test_a_failure_reaches_leader_and_follower_and_is_not_repeated() -> No
         return await origin(called)
 
     called = [chatting(), chatting()]
-    asking = [asyncio.ensure_future(calling(together.stage, Observe(), end=slow)(each)) for each in called]
+    asking = [asyncio.ensure_future(calling(together.stage, Observe(TaskSet()), end=slow)(each)) for each in called]
     await turns()
     begun.set()
     failures = await asyncio.gather(*asking, return_exceptions=True)

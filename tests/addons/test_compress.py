@@ -11,6 +11,7 @@ from config.schema import Compression, Settings
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.headers import HeaderList, first, joined
 from proxy.exchange.model import Ending, Exchange, Request, Response
+from proxy.tasks import TaskSet
 from proxy.wire.coding import decoder, encode
 from tests.addons.streams import CHATTING, chatting, consumed
 from tests.support.exchanges import (
@@ -174,7 +175,7 @@ async def decoding(body: Pieces, accepts: bytes | None = None) -> tuple[Response
     tap, called = Watching(), chatting()
     called.watchers.append(lambda response: tap)
     origin = Origin(answer(body, headers=[*SSE, (b"content-encoding", b"gzip")]))
-    response = await calling(Compress(Compression()), Observe(), end=origin)(called)
+    response = await calling(Compress(Compression()), Observe(TaskSet()), end=origin)(called)
     return response, called, tap
 
 

@@ -6,10 +6,12 @@ import zlib
 import pytest
 
 from addons.observe import CallTap, Observe
+from proxy.exchange.chain import Handler
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall
 from proxy.exchange.provider import UNKNOWN
 from proxy.exchange.usage import Usage
+from proxy.tasks import TaskSet
 from proxy.wire.coding import decoder, encode
 from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
 from tests.support.exchanges import (
@@ -29,7 +31,7 @@ from tests.support.exchanges import (
 
 async def observed(called: Exchange, response: Response, limit: int | None = None) -> UpstreamCall:
     """The call, after its answer was read."""
-    got = await Observe().handle(called, Origin(response))
+    got = await Observe(TaskSet()).handle(called, Origin(response))
     await consumed(got, limit)
     assert called.call is not None
     return called.call
@@ -37,7 +39,7 @@ async def observed(called: Exchange, response: Response, limit: int | None = Non
 
 async def test_an_answer_in_one_piece_has_ended_when_it_arrives() -> None:
     called = chatting(CHAT)
-    await Observe().handle(called, Origin(answer()))
+    await Observe(TaskSet()).handle(called, Origin(answer()))
     call = called.call
     assert call is not None
     assert call.ended
@@ -60,7 +62,7 @@ async def test_a_stream_is_complete_with_the_providers_end() -> None:
 
 async def test_a_call_goes_on_until_its_body_has_ended() -> None:
     called = chatting()
-    response = await Observe().handle(called, Origin(answer(Pieces(FIRST, DONE), headers=SSE)))
+    response = await Observe(TaskSet()).handle(called, Origin(answer(Pieces(FIRST, DONE), headers=SSE)))
     assert called.call is not None
     assert not called.call.ended
     await consumed(response)
@@ -133,24 +135,70 @@ async def test_an_error_that_was_cut_off_costs_nothing() -> None:
 async def test_a_call_that_fails_has_ended() -> None:
     called = chatting()
     with pytest.raises(UpstreamError):
-        await Observe().handle(called, Origin(UpstreamError("dns_error", "no")))
+        await Observe(TaskSet()).handle(called, Origin(UpstreamError("dns_error", "no")))
     assert called.call is not None
     assert called.call.ended
     assert called.call.first_byte_at is None
 
 
-async def given_up(called: Exchange) -> UpstreamCall:
-    async def never(asked: Exchange) -> Response:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    asking = asyncio.ensure_future(Observe().handle(called, never))
+async def left_before_its_head(tasks: TaskSet, called: Exchange, origin: Handler) -> UpstreamCall:
+    asking = asyncio.ensure_future(Observe(tasks).handle(called, origin))
     await turns()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert called.call is not None
     return called.call
+
+
+async def given_up(called: Exchange) -> UpstreamCall:
+    """What is noted of a call that the process itself gives up, when it stops."""
+
+    async def never(asked: Exchange) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    tasks = TaskSet()
+    call = await left_before_its_head(tasks, called, never)
+    assert not call.ended
+    await tasks.cancel()
+    return call
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_is_counted_all_the_same() -> None:
+    """pyreqwest cannot take a request back before its head: the provider answers, and charges."""
+    called, head, tasks = chatting(CHAT), asyncio.Event(), TaskSet()
+    watching = Watching()
+    called.watchers.append(lambda response: watching)
+
+    async def slow(asked: Exchange) -> Response:
+        await head.wait()
+        return answer()
+
+    call = await left_before_its_head(tasks, called, slow)
+    assert not call.ended
+    head.set()
+    await tasks.wait(1.0)
+    assert call.complete
+    assert call.usage is not None
+    assert not call.usage.estimated
+    assert watching.endings == [Ending.COMPLETE]
+
+
+async def test_a_stream_that_nobody_waits_for_any_more_ends_at_its_head() -> None:
+    called, head, tasks = chatting(), asyncio.Event(), TaskSet()
+    pieces = Pieces(FIRST, SECOND)
+
+    async def slow(asked: Exchange) -> Response:
+        await head.wait()
+        return answer(pieces, headers=SSE)
+
+    call = await left_before_its_head(tasks, called, slow)
+    head.set()
+    await tasks.wait(1.0)
+    assert pieces.closed == 1
+    assert call.ended
+    assert not call.complete
 
 
 async def test_a_call_given_up_before_its_head_costs_at_least_what_was_asked() -> None:
@@ -179,7 +227,7 @@ async def test_a_host_that_is_no_provider_is_complete_by_its_framing() -> None:
 async def test_taps_of_the_stages_above_see_the_body() -> None:
     called, tap = chatting(CHAT), Watching()
     called.watchers += [lambda response: tap, lambda response: None]
-    await Observe().handle(called, Origin(answer()))
+    await Observe(TaskSet()).handle(called, Origin(answer()))
     assert tap.seen == [CHAT_ANSWER]
     assert tap.endings == [Ending.COMPLETE]
 
@@ -187,7 +235,7 @@ async def test_taps_of_the_stages_above_see_the_body() -> None:
 async def test_an_empty_answer_is_shown_as_nothing() -> None:
     called, tap = chatting(CHAT), Watching()
     called.watchers.append(lambda response: tap)
-    await Observe().handle(called, Origin(answer(b"", 204)))
+    await Observe(TaskSet()).handle(called, Origin(answer(b"", 204)))
     assert tap.seen == []
     assert tap.endings == [Ending.COMPLETE]
     assert called.call is not None

@@ -272,11 +272,8 @@ async def test_a_disconnect_before_the_head_cancels_a_stream_when_the_head_comes
         client.abort()
         await until(lambda: provider.traffic.abandoned == 1, "the call was cancelled")
     (row,) = proxy.settled(1)
-    assert (row["error"], row["estimated"], row["input_tokens"]) == (
-        "client_disconnected",
-        1,
-        row["request_bytes"] // 4,
-    )
+    assert (row["error"], row["estimated"]) == ("client_disconnected", 1)
+    assert row["input_tokens"] == len(chat(prompt, stream=True)) // 4
 
 
 async def test_a_disconnect_before_an_answer_is_settled_with_what_was_asked(
@@ -316,7 +313,8 @@ async def test_an_idle_client_is_closed_after_its_time(make_proxy: MakeProxy, pr
         idle.send(request("GET", "/v1/models"))
         assert (await idle.answer()).status == 200
         slow.send(b"GET /v1/mod")
-        assert await asyncio.gather(idle.read_all(), slow.read_all()) == [b"", b""]
+        assert await idle.read_all() == b""
+        assert await slow.read_all() == b""
 
 
 async def test_a_client_beyond_the_limit_is_closed_at_once(make_proxy: MakeProxy, provider: Providers) -> None:

@@ -1,4 +1,4 @@
-"""What is not ours passes byte for byte, with the origin's own certificate: other hosts, pinning clients, other protocols."""
+"""What is not ours passes byte for byte, with the origin's own certificate: other hosts, pinning clients, gRPC."""
 
 import asyncio
 import hashlib
@@ -141,6 +141,28 @@ async def test_an_origin_that_speaks_first_is_heard(proxy: RunningProxy) -> None
         assert await client.read() == b"EHLO\r\n"
 
 
+async def test_a_first_message_of_one_byte_is_passed_on(proxy: RunningProxy) -> None:
+    async with origin(echo) as port, await tunnel(proxy.port(), f"localhost:{port}") as client:
+        client.send(b"x")
+        assert await client.read() == b"x"
+
+
+async def test_who_says_nothing_is_closed_in_time(make_proxy: MakeProxy, provider: Providers) -> None:
+    proxy = make_proxy(provider, {"limits": {"client_head_s": 0.3}})
+    async with await connect(proxy.port()) as silent, await tunnel(proxy.port(), f"{HOST}:443") as waiting:
+        waiting.send(b"\x16\x03\x01")
+        assert await asyncio.gather(silent.read_all(), waiting.read_all()) == [b"", b""]
+
+
+async def test_plain_http_to_a_passthrough_host_is_tunnelled(make_proxy: MakeProxy) -> None:
+    async with origin(echo) as port:
+        upstream = {"resolve": {HOST: f"127.0.0.1:{port}"}}
+        proxy = make_proxy(None, {"upstream": upstream, "passthrough": {"hosts": [HOST]}})
+        async with await tunnel(proxy.port(), f"{HOST}:80") as client:
+            client.send(b"GET / HTTP/1.1\r\nodd line\r\n\r\n")
+            assert (await client.read()).startswith(b"GET / HTTP/1.1\r\nodd line")
+
+
 async def test_a_refused_origin_closes_the_tunnel(proxy: RunningProxy) -> None:
     async with await tunnel(proxy.port(), "127.0.0.1:1") as client:
         client.send(b"\x00\x01\x02\x03 no protocol at all")
@@ -279,11 +301,8 @@ async def grpc_echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     while data := await reader.read(65_536):
         for event in connection.receive_data(data):
             if isinstance(event, h2.events.RequestReceived):
-                fields = [
-                    (":status", "200"),
-                    ("content-type", "application/grpc"),
-                    ("x-path", dict(event.headers)[":path"]),
-                ]
+                path = next(str(value) for name, value in event.headers if str(name) == ":path")
+                fields = [(":status", "200"), ("content-type", "application/grpc"), ("x-path", path)]
                 connection.send_headers(event.stream_id, fields)
             elif isinstance(event, h2.events.DataReceived):
                 connection.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id)

@@ -134,14 +134,32 @@ async def test_the_last_reader_ends_the_call() -> None:
     assert len(course.tasks) == 0
 
 
-async def test_the_last_one_waiting_for_the_head_ends_the_call() -> None:
-    course = Course().start(at_once=False)
+async def test_a_call_whose_head_has_not_come_outlives_its_readers_and_may_be_joined() -> None:
+    """It cannot be taken back: the SDK that timed out and asks again finds it."""
+    course = Course(body=b"x").start(at_once=False)
     waiting = asyncio.ensure_future(course.flight.join())
     await turns()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    assert course.flight.joinable
+    again = asyncio.ensure_future(course.flight.join())
     await turns()
+    course.head.set()
+    assert (await again).body == b"x"
+    assert course.ended == 1
+
+
+async def test_a_stream_that_nobody_waits_for_any_more_ends_at_its_head() -> None:
+    course = Course().start(at_once=False)
+    waiting = asyncio.ensure_future(course.flight.join())
+    await turns()
+    waiting.cancel()
+    await turns()
+    course.head.set()
+    await turns()
+    assert course.fed.closed == 1
+    assert course.tap.endings == [Ending.ABANDONED]
     assert course.ended == 1
     assert len(course.tasks) == 0
 

@@ -6,9 +6,11 @@ touches its connections runs on its own loop.
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 
 from proxy.demo.certificates import Certificates
 from proxy.demo.faults import Options
@@ -18,17 +20,28 @@ _STOP_S = 15.0
 
 
 class LoopThread:
-    """An event loop on a thread of its own."""
+    """An event loop on a thread of its own; in a network namespace, if its file is given."""
 
-    def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+    def __init__(self, name: str, namespace: Path | None = None) -> None:
+        self._namespace = namespace
+        self._loop: asyncio.AbstractEventLoop
+        self._is_running = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+        assert self._is_running.wait(_STOP_S)
 
-    def run[T](self, coroutine: Coroutine[object, object, T]) -> T:
+    def _run(self) -> None:
+        if self._namespace is not None:
+            with self._namespace.open() as file:
+                os.setns(file.fileno(), os.CLONE_NEWNET)  # of this thread alone
+        self._loop = asyncio.new_event_loop()
+        self._loop.call_soon(self._is_running.set)
+        self._loop.run_forever()
+
+    def run[T](self, coroutine: Coroutine[object, object, T], deadline_s: float = _STOP_S) -> T:
         """Run it there to its end, and wait for that."""
         future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result(_STOP_S)
+        return future.result(deadline_s)
 
     def call[T](self, function: Callable[[], T]) -> T:
         """Call a function there, and wait for its result."""
@@ -74,9 +87,11 @@ class Providers(Simulator):
 
 
 @contextlib.contextmanager
-def providers(certificates: Certificates | None, options: Options | None = None) -> Iterator[Providers]:
+def providers(
+    certificates: Certificates | None, options: Options | None = None, namespace: Path | None = None
+) -> Iterator[Providers]:
     """Serve until the block is left. Without certificates it speaks plain HTTP."""
-    thread = LoopThread("providers")
+    thread = LoopThread("providers", namespace)
     simulator = Providers(certificates, options or Options(events=8), thread)
     try:
         thread.run(simulator.start())

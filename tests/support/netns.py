@@ -31,6 +31,11 @@ class Namespace:
 
     name: str
 
+    @property
+    def file(self) -> Path:
+        """What threads enter it by."""
+        return Path("/run/netns", self.name)
+
     def command(self, *arguments: str) -> list[str]:
         """A command line that runs in it."""
         return ["ip", "netns", "exec", self.name, *arguments]

@@ -12,7 +12,9 @@ type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[No
 
 
 @contextlib.asynccontextmanager
-async def origin(serve: Serve, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[int]:
+async def origin(
+    serve: Serve, context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[int]:
     """Serve until the block is left; gives the port."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -29,10 +31,9 @@ async def origin(serve: Serve, context: ssl.SSLContext | None = None, host: str 
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(run, host, 0, ssl=context)
+    server = await asyncio.start_server(run, host, port, ssl=context)
     try:
-        port: int = server.sockets[0].getsockname()[1]
-        yield port
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         for task in list(tasks):

@@ -6,6 +6,7 @@ Rules: TLS is done in memory, so that half-closes and packets can be chosen free
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -63,9 +64,17 @@ class RawClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.abort()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        await self.close()
+
+    async def close(self) -> None:
+        """Send what is waiting, then be gone."""
+        self._writer.close()
+        try:
+            await asyncio.wait_for(self._writer.wait_closed(), WAIT_S)
+        except TimeoutError:
+            self.abort()
+        except OSError:
+            pass
 
     # -- TLS
 
@@ -251,9 +260,17 @@ class RawClient:
             yield await self.read_all()
 
 
-async def connect(port: int, host: str = "127.0.0.1") -> RawClient:
-    """A plain connection."""
-    reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), WAIT_S)
+async def connect(port: int, host: str = "127.0.0.1", *, mark: int = 0) -> RawClient:
+    """A plain connection. `mark`: the kernel's mark of its packets, for rules of a firewall."""
+    connecting = asyncio.open_connection(host, port)
+    if mark:
+        marked = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        marked.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        marked.setblocking(False)
+        connecting.close()
+        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(marked, (host, port)), WAIT_S)
+        connecting = asyncio.open_connection(sock=marked)
+    reader, writer = await asyncio.wait_for(connecting, WAIT_S)
     return RawClient(reader, writer)
 
 
@@ -269,7 +286,11 @@ async def tunnel(proxy_port: int, authority: str, host: str = "127.0.0.1") -> Ra
 async def secure(proxy_port: int, trust: ssl.SSLContext, host: str = "api.openai.com", port: int = 443) -> RawClient:
     """A connection through CONNECT, with TLS inside."""
     client = await tunnel(proxy_port, f"{host}:{port}")
-    await client.start_tls(trust, host)
+    try:
+        await client.start_tls(trust, host)
+    except BaseException:
+        await client.close()
+        raise
     return client
 
 
