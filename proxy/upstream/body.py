@@ -42,10 +42,17 @@ class UpstreamBody:
         """The next piece; None at the end. Raises UpstreamError when the origin breaks off or is too slow."""
         if self._closed:
             raise UpstreamError("connection_terminated", "the answer was given up")
-        self._task = asyncio.current_task()
+        task = self._task = asyncio.current_task()
         self._waiting_since = time.monotonic()
         try:
-            while (piece := await self._reader.read_chunk()) is not None:
+            while True:
+                piece = await self._reader.read_chunk()
+                # pyreqwest loses a cancellation when the piece was already there: it must not be lost for good, or an
+                # answer goes on that nobody reads.
+                if task is not None and task.cancelling():
+                    raise asyncio.CancelledError
+                if piece is None:
+                    return None
                 if chunk := piece.to_bytes():
                     return chunk
         except RequestTimeoutError as failure:  # the deadline for the whole call, kept by pyreqwest as well
@@ -60,7 +67,6 @@ class UpstreamBody:
         finally:
             self._waiting_since = 0.0
             self._task = None
-        return None
 
     def check(self, now: float, idle_s: float) -> None:
         """Called by the pool's clock."""

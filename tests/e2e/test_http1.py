@@ -276,7 +276,7 @@ async def test_a_disconnect_before_the_head_cancels_a_stream_when_the_head_comes
     assert row["input_tokens"] == len(chat(prompt, stream=True)) // 4
 
 
-async def test_a_disconnect_before_an_answer_is_settled_with_what_was_asked(
+async def test_a_disconnect_before_an_answer_pays_for_it_and_keeps_it(
     make_proxy: MakeProxy, provider: Providers, prompt: str
 ) -> None:
     proxy = make_proxy(provider)
@@ -286,8 +286,12 @@ async def test_a_disconnect_before_an_answer_is_settled_with_what_was_asked(
         await until(lambda: provider.count(path=CHAT) == 1, "the provider was asked")
         client.abort()
     (row,) = proxy.settled(1)
-    assert (row["error"], row["estimated"]) == ("client_disconnected", 1)
+    assert (row["error"], row["estimated"]) == ("client_disconnected", 0)
     assert row["cost_nanousd"]
+    async with await secure(proxy.port(), proxy.trust()) as client:
+        client.send(post(chat(prompt)))
+        assert said(await client.answer()) == "hit"
+    assert provider.count(path=CHAT) == 1
 
 
 async def test_drain_reads_on_for_the_cache_when_the_client_leaves(

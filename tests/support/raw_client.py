@@ -262,16 +262,21 @@ class RawClient:
 
 async def connect(port: int, host: str = "127.0.0.1", *, mark: int = 0) -> RawClient:
     """A plain connection. `mark`: the kernel's mark of its packets, for rules of a firewall."""
-    connecting = asyncio.open_connection(host, port)
-    if mark:
-        marked = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        marked.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-        marked.setblocking(False)
-        connecting.close()
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(marked, (host, port)), WAIT_S)
-        connecting = asyncio.open_connection(sock=marked)
-    reader, writer = await asyncio.wait_for(connecting, WAIT_S)
+    opening = asyncio.open_connection(sock=await _marked(port, host, mark)) if mark else None
+    reader, writer = await asyncio.wait_for(opening or asyncio.open_connection(host, port), WAIT_S)
     return RawClient(reader, writer)
+
+
+async def _marked(port: int, host: str, mark: int) -> socket.socket:
+    connected = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        connected.setblocking(False)
+        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(connected, (host, port)), WAIT_S)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
 
 
 async def tunnel(proxy_port: int, authority: str, host: str = "127.0.0.1") -> RawClient:
