@@ -12,6 +12,8 @@ clients: $(CLIENTS)/.ready
 node-clients: $(NODE)/node_modules/.ready
 
 $(VENV)/.ready: pyproject.toml requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \
+		{ echo "Skinflint needs Python 3.12 or newer: make PYTHON=/path/to/python3.13 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install -q --no-deps -e .

@@ -40,9 +40,7 @@ def run(run: Run) -> Section:
         remarks=(
             (
                 "The opened connections include the one by which Skinflint learns what the origin speaks, when a "
-                "second "
-                "call "
-                "comes before the first answer."
+                "second call comes before the first answer."
             ),
         ),
     )

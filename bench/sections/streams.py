@@ -52,9 +52,8 @@ def run(run: Run) -> Section:
         ),
         remarks=(
             (
-                "Skinflint takes several events in one turn when they have piled up, so the CPU of an event falls as "
-                "core "
-                "fills; the first table is taken far from that."
+                "Skinflint takes several events in one turn when they have piled up, so that the CPU of an event falls "
+                "as the core fills; the first table is taken far from that."
             ),
             "The opening of connections is not in the CPU figures, the beginning and end of each stream is.",
         ),

@@ -16,8 +16,14 @@ from tests.support.waiting import until
 
 
 @pytest.fixture
-def own(make_proxy: MakeProxy, provider: Providers) -> RunningProxy:
-    """A proxy whose ledger holds this test's calls alone."""
+def own(proxy: RunningProxy, provider: Providers) -> RunningProxy:
+    """The shared proxy, with this test's rows alone."""
+    return proxy.from_now_on()
+
+
+@pytest.fixture
+def new(make_proxy: MakeProxy, provider: Providers) -> RunningProxy:
+    """A proxy whose metrics and logs hold this test's calls alone."""
     return make_proxy(provider)
 
 
@@ -143,20 +149,18 @@ async def test_usage_is_not_asked_for_when_told_so(make_proxy: MakeProxy, provid
     assert row["cost_nanousd"] is None
 
 
-async def test_a_price_that_is_unknown_is_no_price(own: RunningProxy, prompt: str) -> None:
-    answer = await ask(own, chat(prompt, model="never-heard-of"))
-    (row,) = own.settled(1)
+async def test_a_price_that_is_unknown_is_no_price(new: RunningProxy, prompt: str) -> None:
+    answer = await ask(new, chat(prompt, model="never-heard-of"))
+    (row,) = new.settled(1)
     assert row["cost_nanousd"] is None
     assert answer.header("x-skinflint-cost-usd") == "unpriced"
-    assert own.metric("skinflint_unpriced_total", model="never-heard-of") == 1
+    assert new.metric("skinflint_unpriced_total", model="never-heard-of") == 1
 
 
-async def test_a_price_of_ones_own_counts(
-    make_proxy: MakeProxy, provider: Providers, prompt: str, tmp_path: object
-) -> None:
+async def test_a_price_of_ones_own_counts(make_proxy: MakeProxy, provider: Providers, prompt: str) -> None:
     proxy = make_proxy(provider)
     prices = proxy.directory / "prices.yaml"
-    prices.write_text("openai/house-model: {input: 1.0, output: 2.0}\n")
+    prices.write_text("openai: [{model: house-model, input: 1.0, output: 2.0}]\n")
     config = orjson.loads(proxy.config.read_bytes())
     proxy.config.write_bytes(orjson.dumps({**config, "cost": {"prices": str(prices)}}))
     proxy.reload()
@@ -191,7 +195,7 @@ async def test_a_client_that_leaves_a_stream_is_settled_with_an_estimate(
     provider.options = replace(provider.options, events=400, interval_s=0.01)
     client = await begin(own, chat(prompt, stream=True))
     await client.read()
-    client.abort()
+    await client.leave()
     (row,) = own.settled(1)
     assert (row["error"], row["estimated"], row["status"]) == ("client_disconnected", 1, 200)
     assert row["cost_nanousd"]
@@ -223,19 +227,19 @@ async def test_an_unknown_path_of_a_provider_is_relayed_and_recorded(own: Runnin
     assert (row["operation"], row["outcome"]) == ("unknown", "bypass")
 
 
-async def test_metrics_agree_with_the_ledger(own: RunningProxy, prompt: str) -> None:
-    await ask(own, chat(prompt))
-    await ask(own, chat(prompt))
-    await ask(own, orjson.dumps({"model": "text-embedding-3-small", "input": prompt}), path=EMBEDDINGS)
-    rows = own.settled(3)
+async def test_metrics_agree_with_the_ledger(new: RunningProxy, prompt: str) -> None:
+    await ask(new, chat(prompt))
+    await ask(new, chat(prompt))
+    await ask(new, orjson.dumps({"model": "text-embedding-3-small", "input": prompt}), path=EMBEDDINGS)
+    rows = new.settled(3)
     labels = {"provider": "openai", "operation": "chat", "model": "gpt-4o-mini-2024-07-18"}
-    assert own.metric("skinflint_requests_total", **labels, outcome="hit", code="200") == 1
-    assert own.metric("skinflint_requests_total") == 3
+    assert new.metric("skinflint_requests_total", **labels, outcome="hit", code="200") == 1
+    assert new.metric("skinflint_requests_total") == 3
     cost = sum(int(str(row["cost_nanousd"])) for row in rows)
     saved = sum(int(str(row["saved_nanousd"])) for row in rows)
-    assert own.metric("skinflint_cost_usd_total") == pytest.approx(cost / 1e9)
-    assert own.metric("skinflint_saved_usd_total") == pytest.approx(saved / 1e9)
-    assert own.metric("skinflint_tokens_total", kind="output") == sum(
+    assert new.metric("skinflint_cost_usd_total") == pytest.approx(cost / 1e9)
+    assert new.metric("skinflint_saved_usd_total") == pytest.approx(saved / 1e9)
+    assert new.metric("skinflint_tokens_total", kind="output") == sum(
         int(str(row["output_tokens"])) for row in rows if row["outcome"] == "miss"
     )
 
@@ -260,11 +264,11 @@ METRICS = {
 }
 
 
-async def test_the_names_of_metrics_are_kept(own: RunningProxy, prompt: str) -> None:
-    await ask(own, chat(prompt))
-    await ask(own, chat(prompt))
-    own.settled(2)
-    lacking = {name for name in METRICS if not own.samples(name)}
+async def test_the_names_of_metrics_are_kept(new: RunningProxy, prompt: str) -> None:
+    await ask(new, chat(prompt))
+    await ask(new, chat(prompt))
+    new.settled(2)
+    lacking = {name for name in METRICS if not new.samples(name)}
     assert lacking == set()
 
 
@@ -282,11 +286,11 @@ async def test_a_thousand_invented_models_do_not_grow_the_metrics(
     assert len(proxy.settled(1000)) == 1000
 
 
-async def test_statistics_count_what_happened(own: RunningProxy, prompt: str) -> None:
-    await ask(own, chat(prompt))
-    await ask(own, chat(prompt))
-    own.settled(2)
-    stats = own.stats()
+async def test_statistics_count_what_happened(new: RunningProxy, prompt: str) -> None:
+    await ask(new, chat(prompt))
+    await ask(new, chat(prompt))
+    new.settled(2)
+    stats = new.stats()
     calls, cache, ledger = stats["calls"], stats["cache"], stats["ledger"]
     assert isinstance(calls, dict)
     assert isinstance(cache, dict)
@@ -302,12 +306,12 @@ async def test_without_a_ledger_calls_go_on(make_proxy: MakeProxy, provider: Pro
     assert proxy.metric("skinflint_requests_total") == 1
 
 
-async def test_each_call_has_a_line_in_the_log(own: RunningProxy, prompt: str) -> None:
-    await ask(own, chat(prompt))
-    await ask(own, chat(prompt))
-    lines = own.logged("call", 2)
+async def test_each_call_has_a_line_in_the_log(new: RunningProxy, prompt: str) -> None:
+    await ask(new, chat(prompt))
+    await ask(new, chat(prompt))
+    lines = new.logged("call", 2)
     assert [line["outcome"] for line in lines] == ["miss", "hit"]
-    assert [line["id"] for line in lines] == [row["id"] for row in own.settled(2)]
+    assert [line["id"] for line in lines] == [row["id"] for row in new.settled(2)]
 
 
 async def test_identifiers_of_rows_are_unique_and_in_order(

@@ -165,8 +165,13 @@ class RawClient:
         self._writer.write(self._outgoing.read())
 
     def abort(self) -> None:
-        """Be gone at once."""
+        """Be gone as soon as the loop turns."""
         self._writer.transport.abort()
+
+    async def leave(self) -> None:
+        """Be gone."""
+        self.abort()
+        await self.close()
 
     async def read(self) -> bytes:
         """What is there, at least a byte; nothing at the end."""
