@@ -26,6 +26,11 @@ type MakeProvider = Callable[..., Providers]
 OPENAI = "api.openai.com"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the markers."""
+    config.addinivalue_line("markers", "slow: takes more than ten seconds; deselect with -m 'not slow'")
+
+
 def children() -> list[str]:
     """The command lines of this process's children that have not ended."""
     found = []

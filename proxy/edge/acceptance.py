@@ -45,6 +45,10 @@ class Acceptance:
         if self._pin is not None:
             self._rejected(self._bridge.pins.closed(self._pin), "closed_without_a_word")
 
+    def given_up(self) -> None:
+        """We close: what happens from here on is not the client's doing."""
+        self._pin = None
+
     def _rejected(self, is_news: bool, reason: str) -> None:
         pin, self._pin = self._pin, None
         self._bridge.count_connection("rejected")

@@ -196,7 +196,6 @@ async def _send(stream: ClientStream, exchange: Exchange, response: Response) ->
     codec = connection.codec
     assert codec is not None
     body = response.body
-    stream.is_answering = True
     exchange.first_byte_at = time.monotonic()
     if isinstance(body, bytes):
         if stream.head.method == b"HEAD":
@@ -204,11 +203,13 @@ async def _send(stream: ClientStream, exchange: Exchange, response: Response) ->
             codec.send_end(stream.id)
         else:
             codec.send_complete(stream.id, response.status, response.headers, body)
+        stream.is_answering = True
         connection.flush()
         exchange.response_bytes = len(body)
         return
     try:
         codec.send_head(stream.id, response.status, response.headers, content_length=response.content_length)
+        stream.is_answering = True
         connection.flush()
     except Exception:  # a field that cannot be sent: nobody else would close the body
         show_end(response.taps, Ending.ABANDONED)

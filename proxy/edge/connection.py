@@ -102,14 +102,14 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
             return False
         if self._tls is not None and self._relay is None:
+            self._client_left()
             self.close()
             return False
         self._client_ended()
         return not self._closed
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._tls is not None and self._tls.has_answered:
-            self._acceptance.closed()
+        self._client_left()
         self._closed = True
         self._patience.stop()
         self._writable.set()
@@ -190,6 +190,8 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(event)
         elif (found := self.streams.get(event.stream_id)) is not None:
             if isinstance(event, RequestData):
+                if found.is_waiting:  # a slow upload is no silent one
+                    self._patience.expect_within(self.bridge.settings.limits.client_head_s)
                 found.receive(event.data)
             elif isinstance(event, RequestEnd):
                 found.receive_end()
@@ -229,7 +231,7 @@ class ClientConnection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Plain bytes to the client."""
-        if not self._closed and not self._lingers:
+        if not (self._closed or self._lingers or self._transport.is_closing()):
             self._transport.write(data if self._tls is None else self._tls.send(data))
 
     @property
@@ -283,7 +285,12 @@ class ClientConnection(asyncio.Protocol):
 
     # -- ends
 
+    def _client_left(self) -> None:
+        if self._tls is not None and self._tls.has_answered:
+            self._acceptance.closed()
+
     def _client_ended(self) -> None:
+        self._client_left()
         self._eof = True
         if self._relay is not None:
             self._relay.client_eof()
@@ -310,7 +317,7 @@ class ClientConnection(asyncio.Protocol):
     def close(self, *, linger: bool = False) -> None:
         """Close once what has been written is out. With `linger`, read on (and drop what comes) until the client closes
         too: closing on bytes that were never read resets the connection, and our answer could be lost with it."""
-        self._pin = None  # what ends now is not the client's doing
+        self._acceptance.given_up()
         if self._transport.is_closing():
             return
         if self._lingers:

@@ -52,6 +52,11 @@ class ClientStream:
         if head.content_length is not None and head.content_length > self._room:
             self._stream_body()
 
+    @property
+    def is_waiting(self) -> bool:
+        """The request is not complete, and nothing has been done with it."""
+        return self._task is None
+
     # -- from the client
 
     def receive(self, data: bytes) -> None:

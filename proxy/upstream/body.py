@@ -50,7 +50,7 @@ class UpstreamBody:
                 # pyreqwest loses a cancellation when the piece was already there: it must not be lost for good, or an
                 # answer goes on that nobody reads.
                 if task is not None and task.cancelling():
-                    raise asyncio.CancelledError
+                    raise asyncio.CancelledError  # noqa: TRY301 - to the handler below, which knows why
                 if piece is None:
                     return None
                 if chunk := piece.to_bytes():

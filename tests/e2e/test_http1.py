@@ -1,6 +1,5 @@
 """HTTP/1.x towards clients: bodies of every kind, pipelining, keep-alive, and clients that close their sending half."""
 
-import asyncio
 import hashlib
 import itertools
 import time
