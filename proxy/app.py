@@ -29,7 +29,7 @@ from proxy.counters import Counters
 from proxy.edge.bridge import Bridge, Snapshot
 from proxy.edge.ca import certified_hosts, load_or_create
 from proxy.edge.leaf import LeafIssuer
-from proxy.edge.master import Edge
+from proxy.edge.master import Edge, ListenError
 from proxy.edge.pins import PinMemory
 from proxy.edge.trust import TrustFiles, trusted_sources, write_trust
 from proxy.exchange.chain import Handler, compose
@@ -106,7 +106,10 @@ class Skinflint:
         self._pool.start()
         if self._ledger is not None:
             self._ledger.start()
-        admin = await self._admin.start(self._settings.admin.address)
+        try:
+            admin = await self._admin.start(self._settings.admin.address)
+        except OSError as failure:
+            raise ListenError(self._settings.admin.address, "admin", failure) from failure
         bound = await self._edge.start()
         self._state = "running"
         return Runtime(

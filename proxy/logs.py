@@ -49,6 +49,8 @@ def setup(settings: Log, stream: TextIO | None = None) -> None:
     # Libraries that set a level of their own would go past the root's.
     for name in ("mitmproxy", "asyncio", "alembic", "sqlalchemy", "aiohttp", "hpack", "h2"):
         logging.getLogger(name).setLevel(max(_LIBRARY_LEVEL, _LEVELS[settings.level]))
+    # Which listener could not be opened, and why, is said at the end of the start.
+    logging.getLogger("mitmproxy.addons.proxyserver").setLevel(logging.CRITICAL)
 
 
 class _LibraryHandler(logging.Handler):

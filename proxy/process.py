@@ -49,6 +49,7 @@ async def _run(loader: SettingsLoader, settings: Settings, on_ready: Callable[[R
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     proxy = Skinflint(settings)
+    watcher = ReloadWatcher(loader, settings, proxy.apply)  # before the start, which a change must not fall into
     try:
         runtime = await proxy.start()
     except (ListenError, OSError) as failure:
@@ -58,7 +59,6 @@ async def _run(loader: SettingsLoader, settings: Settings, on_ready: Callable[[R
     log.info("ready", listeners=[listener.address for listener in runtime.listeners], admin=runtime.admin)
     on_ready(runtime)
     _settle_memory()
-    watcher = ReloadWatcher(loader, settings, proxy.apply)
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_POLL_S):

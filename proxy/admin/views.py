@@ -79,7 +79,7 @@ class Views:
         yield Gauge("skinflint_upstream_in_flight", "Calls under way to an origin.", by_origin, self._in_flight)
         yield Gauge("skinflint_cache_bytes", "What the cache holds.", ("tier",), self._cache_bytes)
         yield Gauge("skinflint_cache_entries", "Answers in the cache.", ("tier",), self._cache_entries)
-        yield Gauge("skinflint_client_connections", "Client connections intercepted now.", (), self._clients)
+        yield Gauge("skinflint_client_connections_open", "Client connections intercepted now.", (), self._clients)
         yield Gauge("skinflint_exchanges_in_flight", "Calls being answered now.", (), self._exchanges)
         yield Gauge("skinflint_ledger_rows", "Rows of the ledger, by state.", ("state",), self._ledger_rows)
 

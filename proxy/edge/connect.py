@@ -11,6 +11,7 @@ from mitmproxy.proxy.context import Context
 from proxy.edge.connection import ClientConnection
 from proxy.edge.decide import Going, decide_destination
 from proxy.edge.destination import split_authority
+from proxy.edge.tunnel import ESTABLISHED
 from proxy.wire.events import BadRequest, RequestHead, WireLimits
 from proxy.wire.http1 import Http1Server
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from proxy.edge.select import Select
 
 _LOOP = b"HTTP/1.1 508 Loop Detected\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,11 @@ class ConnectLayer(layer.Layer):
 
     def _open(self, host: str, port: int, rest: bytes) -> layer.CommandGenerator[None]:
         self.context.server.address = (host, port)
-        yield commands.SendData(self.context.client, _ESTABLISHED)
         if (tunnel := decide_destination(Going(host, port), self._select)) is not None:
             self._child = self._select.carry_out(self.context, tunnel, rest)
             yield from self._child.handle_event(events.Start())
             return
+        yield commands.SendData(self.context.client, ESTABLISHED)
         self._child = layer.NextLayer(self.context)
         yield from self._child.handle_event(events.Start())
         if rest:  # `next_layer` asks for more if it needs it

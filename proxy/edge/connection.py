@@ -126,6 +126,9 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writable.set()
+        self.resume_reading("unread")
+        if self._next_wanted and not self._handling:
+            self._go_on()
 
     # -- bytes to events
 
@@ -166,7 +169,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _handle(self, events: list[Event]) -> None:
         """Dispatch events. An answer given at once asks for the next pipelined request: that is a loop here, since
-        recursion would let a client choose its depth."""
+        recursion would let a client choose its depth. It stops while the client does not read its answers."""
         codec = self.codec
         assert codec is not None
         self._handling = True
@@ -174,12 +177,23 @@ class ClientConnection(asyncio.Protocol):
             while True:
                 for event in events:
                     self._dispatch(event)
-                if not self._next_wanted or self._closed:
+                if not self._next_wanted or self._closed or not self.is_writable:
                     return
                 self._next_wanted = False
                 events = codec.next_request()
         finally:
             self._handling = False
+
+    def _go_on(self) -> None:
+        """With the next request on an HTTP/1.1 connection, if it has come already."""
+        codec = self.codec
+        self._next_wanted = True
+        self._handle([])
+        if codec is not None and codec.buffered() <= HIGH_BYTES:
+            self.resume_reading("pipelined")
+        self.flush()
+        if self._eof and not self.streams and not self._next_wanted:
+            self.close()
 
     def _dispatch(self, event: Event) -> None:
         if isinstance(event, RequestHead):
@@ -226,6 +240,8 @@ class ClientConnection(asyncio.Protocol):
             return
         if output := codec.take_output():
             self.send(output)
+        if not self.is_writable and isinstance(codec, Http2Server):
+            self.pause_reading("unread")  # or each request would add an answer to those that nobody reads
         if codec.wants_close:
             self.close(linger=isinstance(codec, Http1Server) and not codec.has_read_request)
 
@@ -253,16 +269,10 @@ class ClientConnection(asyncio.Protocol):
             return
         if not self.streams:
             self._patience.expect_within(self.bridge.settings.limits.client_idle_s)
-        if isinstance(codec, Http1Server):
-            if self._handling:
-                self._next_wanted = True
-                return
-            self._handle(codec.next_request())
-            if codec.buffered() <= HIGH_BYTES:
-                self.resume_reading("pipelined")
-        self.flush()
-        if self._eof and not self.streams:
-            self.close()
+        if self._handling:
+            self._next_wanted = True
+        else:
+            self._go_on()
 
     # -- reading and deadlines
 
@@ -298,7 +308,7 @@ class ClientConnection(asyncio.Protocol):
         if self.codec is not None:
             self._handle(self.codec.receive_eof())
             self.flush()
-        if not self.streams:
+        if not self.streams and not self._next_wanted:
             self.close()
 
     def relay_to(self, relay: Relay) -> None:

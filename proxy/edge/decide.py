@@ -11,6 +11,7 @@ from proxy.edge.pins import PinKey
 
 # What an HTTP/1.1 request can begin with; used only to tell HTTP from other plain protocols.
 _METHODS = (b"GET ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"HEAD ", b"OPTIONS ")
+_LONGEST_METHOD = max(map(len, _METHODS))
 _TLS_PORT = 443
 _HTTP_ALPN = frozenset({b"http/1.0", b"http/1.1", b"h2"})
 
@@ -49,11 +50,13 @@ class Ours:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """Relay it byte for byte. `reason` is a constant word for the metrics."""
+    """Relay it byte for byte. `reason` is a constant word for the metrics. `answers_connect`: the client has not been
+    told yet that its CONNECT was heard."""
 
     host: str
     port: int
     reason: str
+    answers_connect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,21 @@ class Rules(Protocol):
         ...
 
 
+def is_too_short(first_bytes: bytes) -> bool:
+    """Too little to tell TLS, HTTP and other protocols apart."""
+    if first_bytes in (b"\x16", b"\x16\x03"):  # the beginning of a TLS handshake's record
+        return True
+    return len(first_bytes) < _LONGEST_METHOD and first_bytes[:1].isalpha()
+
+
 def decide_destination(going: Going, rules: Rules) -> Tunnel | None:
-    """What the destination alone tells: some origins speak first, so their clients' bytes cannot be waited for.
-    None: the first bytes are needed. Behind an address and TLS's port there may be a provider, as SNI tells."""
+    """What becomes of a CONNECT whose destination tells all: some origins speak first, so that waiting for the client's
+    bytes would be in vain. None: they are needed. Behind an address and TLS's port SNI may name a provider."""
     if going.fixed or not going.host or rules.is_provider(going.host, going.port):
         return None
     if going.port == _TLS_PORT and _is_address(going.host):
         return None
-    return Tunnel(going.host, going.port, "not_a_provider")
+    return Tunnel(going.host, going.port, "not_a_provider", answers_connect=True)
 
 
 def _is_address(host: str) -> bool:

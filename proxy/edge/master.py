@@ -4,6 +4,7 @@ Its master is run by hand: its own `run` installs asyncio's eager task factory, 
 Python 3.13.0, and handles signals, which are ours.
 """
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -23,6 +24,12 @@ _LONGEST_S = 2**31  # our own deadlines apply; mitmproxy's are in the way of lon
 
 class ListenError(Exception):
     """A listener could not be opened; the text says which and why."""
+
+    def __init__(self, address: str, purpose: str, failure: BaseException | None) -> None:
+        reason = str(failure or "no address")
+        if isinstance(failure, OSError) and failure.errno is not None and failure.errno > 0:
+            reason = os.strerror(failure.errno)  # asyncio's own text repeats the address
+        super().__init__(f"cannot listen on {address} ({purpose}): {reason}")
 
 
 class Edge:
@@ -50,9 +57,10 @@ class Edge:
         bound = []
         for listener, instance in zip(self._listeners, self._server.servers, strict=True):
             if not instance.is_running or not instance.listen_addrs:
+                failure = instance.last_exception
+                cause = failure.__cause__ if failure is not None else None
                 await self.stop()
-                reason = instance.last_exception or "no address"
-                raise ListenError(f"cannot listen on {listener.address} ({listener.mode}): {reason}")
+                raise ListenError(listener.address, listener.mode, cause or failure) from failure
             bound.append((listener.mode, _shown(instance.listen_addrs[0])))
         return bound
 

@@ -21,7 +21,7 @@ from mitmproxy.proxy.mode_specs import RegularMode
 from proxy.edge.bridge import Bridge
 from proxy.edge.connect import ConnectLayer
 from proxy.edge.connection import ClientConnection
-from proxy.edge.decide import Close, Decision, Going, Hello, Ours, Tunnel, decide_plain, decide_tls
+from proxy.edge.decide import Close, Decision, Going, Hello, Ours, Tunnel, decide_plain, decide_tls, is_too_short
 from proxy.edge.handover import GatedReader, Handover
 from proxy.edge.leaf import HostNotPermittedError
 from proxy.edge.pins import PinKey, tls_stack
@@ -96,8 +96,10 @@ class Select:
 
     def decide(self, data: bytes, going: Going, client: Client) -> Decision | None:
         """None: more bytes are needed."""
+        if is_too_short(data):
+            return None
         if not starts_like_tls_record(data):
-            return decide_plain(data, going, self) if len(data) >= 8 or not data[:1].isalpha() else None
+            return decide_plain(data, going, self)
         if len(data) > _MAX_HELLO:
             return Close("oversized_client_hello")
         try:
@@ -185,7 +187,14 @@ def take_over(select: Select, context: Context, decision: Ours | Tunnel, seen: b
         bridge.count_connection("intercepted")
     else:
         handover = select.handover(context)
-        protocol = TunnelConnection(handover, bridge.pool.dialer, bridge.tasks, decision.host, decision.port)
+        protocol = TunnelConnection(
+            handover,
+            bridge.pool.dialer,
+            bridge.tasks,
+            decision.host,
+            decision.port,
+            answers_connect=decision.answers_connect,
+        )
         bridge.count_connection(f"tunnelled_{decision.reason}")
     protocol.start(handover.begin(protocol, seen))
 

@@ -12,17 +12,36 @@ from proxy.upstream.dial import Dialer
 
 log = structlog.get_logger(__name__)
 
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_FAILED = (
+    b"HTTP/1.1 %d Origin unreachable\r\nproxy-status: skinflint; error=%s\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
+
 
 class TunnelConnection(asyncio.Protocol):
-    """The asyncio protocol on the client's socket, and the relay's client side."""
+    """The asyncio protocol on the client's socket, and the relay's client side.
 
-    def __init__(self, handover: Handover, dialer: Dialer, tasks: TaskSet, host: str, port: int) -> None:
+    `answers_connect`: the client waits for the answer to its CONNECT, which tells whether the origin was reached.
+    """
+
+    def __init__(
+        self,
+        handover: Handover,
+        dialer: Dialer,
+        tasks: TaskSet,
+        host: str,
+        port: int,
+        *,
+        answers_connect: bool = False,
+    ) -> None:
         self._handover = handover
         self._transport = handover.transport
         self._dialer = dialer
         self._tasks = tasks
         self._host = host
         self._port = port
+        self._answers_connect = answers_connect
         self._relay: Relay | None = None
         self._task: asyncio.Task[None] | None = None
         self._early: list[bytes] = []
@@ -44,8 +63,12 @@ class TunnelConnection(asyncio.Protocol):
             reader, writer = await self._dialer.open(self._host, self._port)
         except UpstreamError as failure:
             log.info("tunnel_failed", host=self._host, port=self._port, reason=failure.code)
+            if self._answers_connect:
+                self.send(_FAILED % (failure.status, failure.code.encode()))
             self.close()
             return
+        if self._answers_connect:
+            self.send(ESTABLISHED)
         relay = self._relay = Relay(self, reader, writer, self._tasks)
         for data in self._early:
             relay.from_client(data)

@@ -19,6 +19,8 @@ from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
 
+AHEAD_BYTES = 262_144  # how far the origin is read before the fastest reader; its connection waits then
+
 
 class Flight:
     """One call under way. Make it, `start` it, then `join` it for each exchange."""
@@ -28,6 +30,7 @@ class Flight:
         self.joinable = True
         self._keep = keep_bytes
         self._lag = lag_bytes
+        self._ahead = min(AHEAD_BYTES, lag_bytes)
         self._head: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._chunks: list[bytes] = []
         self._dropped = 0  # chunks no longer kept, all of them read by every reader
@@ -35,6 +38,7 @@ class Flight:
         self._readers: set[FlightReader] = set()
         self._ended = False
         self._was_joined = False
+        self._front = 0  # bytes that the fastest reader has taken
         self._failure: BaseException | None = None
         self._wanted: asyncio.Event | None = None  # the fastest reader wants more; None while nobody waits for it
         self._task: asyncio.Task[None] | None = None
@@ -88,7 +92,7 @@ class Flight:
                 self._wake()
                 if response.taps:
                     show(response.taps, chunk)
-                if not self.joinable:
+                if self._received - self._front > self._ahead:
                     await self._until_wanted()
             ending = Ending.COMPLETE if is_wanted else Ending.ABANDONED
         except Exception:
@@ -121,14 +125,15 @@ class Flight:
         return max((reader.taken for reader in self._readers), default=self._received)
 
     async def _until_wanted(self) -> None:
-        """Let the origin wait while even the fastest reader is far behind it."""
-        while self._received - self._fastest() > self._lag:
+        """Let the origin wait while even the fastest reader is behind it: what is held is what somebody has read."""
+        while self._received - self._front > self._ahead:
             self._wanted = asyncio.Event()
             await self._wanted.wait()
         self._wanted = None
 
-    def taken(self) -> None:
-        """A reader went on, or left."""
+    def taken(self, reached: int) -> None:
+        """A reader went on to this many bytes, or left."""
+        self._front = max(self._front, reached)
         if self._wanted is not None:
             self._wanted.set()
 
@@ -183,7 +188,7 @@ class Flight:
         if not self._readers and not self._ended and self._head.done() and self._task is not None:
             self.joinable = False
             self._task.cancel()
-        self.taken()
+        self.taken(reader.taken)
 
 
 class FlightReader(Body):
@@ -206,7 +211,7 @@ class FlightReader(Body):
             if chunk is not None:
                 self.position += 1
                 self.taken += len(chunk)
-                flight.taken()
+                flight.taken(self.taken)
                 return chunk
             if flight.is_over:
                 if (failure := flight.failure()) is not None:

@@ -52,15 +52,18 @@ class Tap(Protocol):
 
 @dataclass(slots=True)
 class Request:
-    """A request as the client sent it. `headers` lacks hop-by-hop fields; `target` is in origin-form."""
+    """A request as the client sent it. `headers` lacks hop-by-hop fields; `target` is in origin-form.
+
+    Its repr, like those of all that holds a client's words or credentials, does not show them.
+    """
 
     method: str
     scheme: str  # "https" or "http": how the origin is to be spoken to
     host: str  # without port, lower case
     port: int
-    target: str  # path and query
-    headers: HeaderList
-    body: bytes | Body
+    target: str = field(repr=False)  # path and query
+    headers: HeaderList = field(repr=False)
+    body: bytes | Body = field(repr=False)
     http_version: str = "1.1"
 
     @property
@@ -91,8 +94,8 @@ class Response:
     """
 
     status: int
-    headers: HeaderList
-    body: bytes | Body
+    headers: HeaderList = field(repr=False)
+    body: bytes | Body = field(repr=False)
     content_length: int | None = None
     taps: list[Tap] = field(default_factory=list)
 
@@ -151,7 +154,7 @@ class Exchange:
     provider: Provider | None = None
     operation: Operation = UNKNOWN
     facts: CallFacts = field(default_factory=CallFacts)
-    json: Json | None = None
+    json: Json | None = field(default=None, repr=False)
     labels: dict[str, str] = field(default_factory=dict)
     answers_again: bool = False  # policy lets it be cached and collapsed
     would_answer_again: bool = False  # only `cache.sampling: deterministic` forbids it

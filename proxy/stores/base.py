@@ -25,8 +25,8 @@ class Entry:
     """One answer. `packed`: the body is a zstd frame around the bytes that were received."""
 
     status: int
-    headers: HeaderList
-    body: bytes
+    headers: HeaderList = field(repr=False)
+    body: bytes = field(repr=False)
     packed: bool
     stored_at: float  # seconds since the epoch
     ttl_s: float

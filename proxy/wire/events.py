@@ -22,9 +22,9 @@ class RequestHead:
 
     stream_id: int
     method: bytes
-    target: bytes
+    target: bytes = field(repr=False)
     authority: bytes
-    headers: HeaderList
+    headers: HeaderList = field(repr=False)
     http_version: str  # "1.0", "1.1" or "2"
     content_length: int | None
     has_body: bool
@@ -37,7 +37,7 @@ class RequestData:
     """A piece of a request's body, transfer coding removed."""
 
     stream_id: int
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class RequestEnd:
     """The request is complete."""
 
     stream_id: int
-    trailers: HeaderList = field(default_factory=list)
+    trailers: HeaderList = field(default_factory=list, repr=False)
 
 
 @dataclass(slots=True)

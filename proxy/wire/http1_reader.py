@@ -110,12 +110,33 @@ class Http1Reader:
         self.head = None
         if not self._pending:
             return []
-        kept = bytes(self._pending)
-        self._pending.clear()
-        events = self._receive_head(kept)
+        events = self._take_head()
         if self._eof:
             events += self.receive_eof()
         return events
+
+    def _take_head(self) -> list[Event]:
+        """A head from what is kept. Only its own bytes are moved: a client may have sent thousands of requests at once,
+        and moving all of them for each would cost the square of that."""
+        kept = self._pending
+        end = kept.find(b"\r\n\r\n")
+        if end < 0 or kept.startswith(b"\r\n"):
+            whole = bytes(kept)
+            kept.clear()
+            return self._receive_head(whole)
+        try:
+            if end > self._limits.max_head_bytes:
+                raise self._oversize(bytes(kept))
+            head, self.keep_alive = parse_head(bytes(kept[:end]), self._limits, self._memory)
+        except Rejected as exc:
+            return self._break(exc)
+        self.head = head
+        del kept[: end + 4]
+        length = head.content_length if head.has_body else 0
+        size = len(kept) if length is None else min(length, len(kept))
+        body = bytes(kept[:size])
+        del kept[:size]
+        return self._begin_body(head, body)
 
     def _break(self, why: Rejected) -> list[Event]:
         self._phase = _Phase.BROKEN

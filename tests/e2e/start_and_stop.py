@@ -12,8 +12,9 @@ import threading
 from pathlib import Path
 
 from config.load import SettingsLoader
+from config.prices import load_prices
 from proxy import process, runtime
-from proxy.cli import run as _imported_as_the_command_does
+from proxy.ledger.prices import PriceBook
 from proxy.runtime import Runtime
 
 _PARALLEL = 2
@@ -47,7 +48,7 @@ def one(config: Path, directory: Path) -> int:
 def main() -> None:
     """Arguments: settings file, directory, how often."""
     config, directory, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    assert _imported_as_the_command_does
+    PriceBook(load_prices()).warm()  # the largest of all imports, which a proxy leaves to a thread
     statuses: list[int] = []
     running = 0
     for number in range(count):

@@ -327,7 +327,7 @@ async def test_a_client_beyond_the_limit_is_closed_at_once(make_proxy: MakeProxy
         async with await connect(proxy.port()) as third:
             assert await third.read_all() == b""
         first.abort()
-        await until(lambda: proxy.metric("skinflint_client_connections") == 1, "there is room again")
+        await until(lambda: proxy.metric("skinflint_client_connections_open") == 1, "there is room again")
         async with await secure(proxy.port(), proxy.trust()) as fourth:
             fourth.send(request("GET", "/v1/models"))
             assert (await fourth.answer()).status == 200

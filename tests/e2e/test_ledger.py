@@ -257,7 +257,7 @@ METRICS = {
     "skinflint_upstream_in_flight",
     "skinflint_cache_bytes",
     "skinflint_cache_entries",
-    "skinflint_client_connections",
+    "skinflint_client_connections_open",
     "skinflint_exchanges_in_flight",
     "skinflint_ledger_rows",
     "process_resident_memory_bytes",
