@@ -108,9 +108,9 @@ def test_plain(first_bytes: bytes, going: Going, rules: Rules, decision: Decisio
         (NOWHERE, None),
         (Going("10.1.2.3", 443), None),
         (Going("2001:db8::1", 443), None),
-        (Going("10.1.2.3", 22), Tunnel("10.1.2.3", 22, "not_a_provider")),
-        (Going("smtp.example", 25), Tunnel("smtp.example", 25, "not_a_provider")),
-        (Going("example.com", 443), Tunnel("example.com", 443, "not_a_provider")),
+        (Going("10.1.2.3", 22), Tunnel("10.1.2.3", 22, "not_a_provider", answers_connect=True)),
+        (Going("smtp.example", 25), Tunnel("smtp.example", 25, "not_a_provider", answers_connect=True)),
+        (Going("example.com", 443), Tunnel("example.com", 443, "not_a_provider", answers_connect=True)),
     ],
 )
 def test_what_the_destination_alone_tells(going: Going, decision: Tunnel | None) -> None:
