@@ -34,7 +34,13 @@ class Observe:
         counted and kept like any other, a stream is given up."""
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._tasks.spawn(self._call(exchange, call_next, answer), name="upstream call")
-        return await answer
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            # It may have come in the same turn of the loop in which the client left: then nobody else closes it.
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                await _give_up(answer.result())
+            raise
 
     async def _call(self, exchange: Exchange, call_next: Handler, answer: asyncio.Future[Response]) -> None:
         call = exchange.call = UpstreamCall(started_at=time.monotonic())
@@ -51,11 +57,10 @@ class Observe:
             if not answer.cancelled():
                 answer.set_exception(failure)
             return
-        if not answer.cancelled():
+        if answer.cancelled():
+            await _give_up(response)
+        else:
             answer.set_result(response)
-        elif not isinstance(response.body, bytes):
-            show_end(response.taps, Ending.ABANDONED)
-            await response.body.aclose()
 
     def _open_taps(self, exchange: Exchange, call: UpstreamCall, response: Response) -> None:
         call.status = response.status
@@ -134,6 +139,12 @@ class CallTap:
     def _estimate(self) -> Usage:
         """A cut-off answer reported nothing: about four bytes a token asked, about one token an event answered."""
         return Usage(input_tokens=self._request_bytes // _BYTES_PER_TOKEN, output_tokens=self._events, estimated=True)
+
+
+async def _give_up(response: Response) -> None:
+    if not isinstance(response.body, bytes):
+        show_end(response.taps, Ending.ABANDONED)
+        await response.body.aclose()
 
 
 def _request_bytes(exchange: Exchange) -> int:

@@ -10,7 +10,8 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from bench.answers import WholeReader
 from bench.failures import BenchFailed
@@ -54,6 +55,14 @@ class Loop:
             wrapped = connect(target, context)
             self._sockets[wrapped.fileno()] = wrapped
             self._epoll.register(wrapped.fileno(), select.EPOLLIN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close all connections."""

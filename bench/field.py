@@ -29,10 +29,11 @@ class Scale:
     stream_events: int  # of a stream, at 20 a second
     starts: int
     mixed_calls: int
+    large_calls: int
 
 
-FULL = Scale(rounds=5, seconds=3.0, stream_events=160, starts=10, mixed_calls=200_000)
-QUICK = Scale(rounds=2, seconds=1.0, stream_events=60, starts=3, mixed_calls=20_000)
+FULL = Scale(rounds=5, seconds=3.0, stream_events=160, starts=10, mixed_calls=200_000, large_calls=1_000)
+QUICK = Scale(rounds=2, seconds=1.0, stream_events=60, starts=3, mixed_calls=20_000, large_calls=200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,7 @@ class Run:
         with contextlib.ExitStack() as stack:
             loops = []
             for entrant in entrants:
-                loop = Loop(entrant.target, connections, requests, entrant.numbers)
-                stack.callback(loop.close)
+                loop = stack.enter_context(Loop(entrant.target, connections, requests, entrant.numbers))
                 loop.run(min(1.0, self.scale.seconds))
                 loops.append(loop)
             for number in range(self.scale.rounds):

@@ -13,7 +13,9 @@ HOST: Final = "api.openai.com"
 ANSWER_BYTES: Final = 1024
 
 _ORDER: Final = re.compile(rb"bench n=(\d{12}) delay=(\d{4}) events=(\d{5}) interval=(\d{6})")
-_PROMPT: Final = "Summarise the following note in one sentence and name the people in it. " + "Lorem ipsum dolor. " * 20
+_PROMPT_BYTES: Final = 450
+_QUESTION: Final = b"Summarise the following note in one sentence and name the people in it. "
+_NOTE: Final = b"Lorem ipsum dolor. "
 _EVENT: Final = (
     b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1752103042,'
     b'"model":"gpt-4o-mini-2024-07-18","service_tier":"default","system_fingerprint":"fp_0123456789",'
@@ -50,12 +52,15 @@ def order_of(body: bytes) -> Order:
 class Requests:
     """Prepared bytes of one kind of call; `make(number)` completes them."""
 
-    def __init__(self, *, delay_ms: int = 0, events: int = 0, interval_us: int = 0) -> None:
+    def __init__(
+        self, *, delay_ms: int = 0, events: int = 0, interval_us: int = 0, prompt_bytes: int = _PROMPT_BYTES
+    ) -> None:
+        prompt = _QUESTION + _NOTE * ((prompt_bytes - len(_QUESTION)) // len(_NOTE))
         stream = b',"stream":true' if events else b""
         order = b"bench n=%%012d delay=%04d events=%05d interval=%06d" % (delay_ms, events, interval_us)
         body = (
             b'{"model":"gpt-4o-mini","temperature":0%s,"messages":[{"role":"system","content":"You are terse."},'
-            b'{"role":"user","content":"%s"}],"user":"%s"}' % (stream, _PROMPT.encode(), order)
+            b'{"role":"user","content":"%s"}],"user":"%s"}' % (stream, prompt, order)
         )
         head = (
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\n"

@@ -1,6 +1,5 @@
 """Section: connections to the origin."""
 
-import contextlib
 import itertools
 from typing import Final
 
@@ -49,7 +48,7 @@ def run(run: Run) -> Section:
 def _count(run: Run, target: Target) -> tuple[str, str, str, str]:
     before = run.upstream.counters()
     numbers = itertools.islice(run.numbers, _CALLS)
-    with contextlib.closing(Loop(target, _CLIENTS, Requests(delay_ms=_DELAY_MS), numbers)) as loop:
+    with Loop(target, _CLIENTS, Requests(delay_ms=_DELAY_MS), numbers) as loop:
         measured = loop.run(_LIMIT_S)
         after = run.upstream.counters()
         shown = f"{metric(target.admin, 'skinflint_upstream_connections'):.0f}" if target.admin else "–"

@@ -41,6 +41,7 @@ class Origin:
     protocol: str = ""  # HTTP1, HTTP2, or "" before it is known
     stream_limit: int = 0  # what the origin allows on one connection; 0 before it is known
     probing: bool = False
+    probe_failed: bool = False  # since anything was last learned
     known: asyncio.Event = field(default_factory=asyncio.Event)
     lanes: list[Lane] = field(default_factory=list)
     last_used: float = field(default_factory=time.monotonic)
@@ -66,6 +67,8 @@ class Origin:
     def is_unclear(self) -> bool:
         """True when another call should wait for a probe: it is not known what the origin speaks, or there are so many
         calls that its stream limit matters, and it is not known."""
+        if self.probe_failed:
+            return False
         if not self.protocol:
             return bool(self.lanes)
         return self.protocol == HTTP2 and not self.stream_limit and self.in_flight >= _UNPROBED_STREAMS
@@ -73,6 +76,7 @@ class Origin:
     def learn(self, protocol: str, stream_limit: int = 0) -> None:
         """What an answer or a probe showed."""
         self.protocol = protocol
+        self.probe_failed = False
         if stream_limit:
             self.stream_limit = stream_limit
         self.known.set()

@@ -26,7 +26,7 @@ from proxy.upstream.dial import Dialer
 from proxy.upstream.failures import translate
 from proxy.upstream.fields import fields_of, text_of
 from proxy.upstream.origin import HTTP1, HTTP2, Lane, Origin, open_lane
-from proxy.upstream.probe import DEFAULT_STREAMS, probe
+from proxy.upstream.probe import probe
 from proxy.upstream.resolver import Resolver
 from proxy.upstream.sockets import open_connections
 
@@ -141,10 +141,10 @@ class Pool:
     async def _lane(self, origin: Origin) -> Lane:
         """A lane with room. A first call opens one; the next ones wait until it is known what the origin speaks, and
         where many come at once, how many streams it allows."""
-        if origin.is_unclear:
+        while origin.is_unclear:
+            origin.known.clear()
             if not origin.probing:
                 origin.probing = True
-                origin.known.clear()
                 self._tasks.spawn(self._probe(origin), name="probe")
             await origin.known.wait()
         if (lane := await self._find_or_open(origin)) is not None:
@@ -179,8 +179,7 @@ class Pool:
             reader, writer = await self.dialer.open(origin.host, origin.port, self.tls_context("h2", "http/1.1"))
             origin.learn(*await probe(reader, writer, _PROBE_S))
         except UpstreamError:
-            # The calls themselves will show what is wrong.
-            origin.stream_limit = origin.stream_limit or DEFAULT_STREAMS
+            origin.probe_failed = True  # the calls themselves will show what is wrong
         finally:
             origin.probing = False
             origin.known.set()

@@ -208,6 +208,46 @@ async def test_a_call_given_up_before_its_head_costs_at_least_what_was_asked() -
     assert call.usage == Usage(input_tokens=len(CHAT) // 4, estimated=True)
 
 
+@pytest.mark.parametrize("kind", ["stream", "whole", "failure"])
+async def test_a_client_that_leaves_in_the_turn_in_which_the_head_comes_leaves_nothing_open(kind: str) -> None:
+    called, head, body = chatting(), asyncio.Event(), Pieces(FIRST)
+
+    async def slow(asked: Exchange) -> Response:
+        await head.wait()
+        if kind == "failure":
+            raise UpstreamError("dns_error", "no")
+        return answer(body if kind == "stream" else b"x", headers=SSE)
+
+    tasks = TaskSet()
+    asking = asyncio.ensure_future(Observe(tasks).handle(called, slow))
+    await turns()
+    head.set()
+    await turns(1)  # the call has its answer, and whoever waits for it has not been woken
+    assert not asking.done()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await turns()
+    assert called.call is not None
+    assert called.call.ended
+    assert body.closed == (1 if kind == "stream" else 0)
+    assert len(tasks) == 0
+
+
+async def test_a_call_that_nobody_waits_for_may_fail() -> None:
+    called, head, tasks = chatting(), asyncio.Event(), TaskSet()
+
+    async def failing(asked: Exchange) -> Response:
+        await head.wait()
+        raise UpstreamError("dns_error", "no")
+
+    call = await left_before_its_head(tasks, called, failing)
+    head.set()
+    await turns()
+    assert call.ended
+    assert len(tasks) == 0
+
+
 async def test_a_call_that_nobody_charges_for_costs_nothing_when_it_is_given_up() -> None:
     for called in (exchange(request(host="example.com")), chatting(operation=UNKNOWN)):
         assert (await given_up(called)).usage is None

@@ -264,6 +264,16 @@ def assert_answered_again(seen: Seen) -> None:
     assert seen.calls_again == Counter()
 
 
+def assert_left_running(seen: Seen) -> None:
+    """The client gives up before the answer: the same through the proxy as around it. The provider goes on answering,
+    and charges, so asking again joins that call: nothing is paid twice."""
+    assert alike(seen.direct, seen.through), (seen.direct, seen.through)
+    assert alike(seen.through, seen.again), (seen.through, seen.again)
+    assert seen.calls_direct == seen.calls_through
+    assert seen.calls_through.total() > 0
+    assert seen.calls_again == Counter()
+
+
 def assert_passed_on(seen: Seen) -> None:
     """The same through the proxy as around it, each time, and each time asked of the provider."""
     assert alike(seen.direct, seen.through), (seen.direct, seen.through)

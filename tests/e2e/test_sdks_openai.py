@@ -11,6 +11,7 @@ from tests.e2e.sdk_support import (
     Ways,
     alike,
     assert_answered_again,
+    assert_left_running,
     assert_passed_on,
     python_clients,
     wait_until_nothing_is_open,
@@ -75,13 +76,13 @@ ANSWERS = (
 )
 STATE = ("batches", "files")
 ERRORS = ("error_in_a_stream", "no_key", "rate_limit", "server_error", "unknown_model", "unknown_path")
-CUT_SHORT = ("broken_stream", "closed_early", "timeout", "timeout_in_a_stream")
+CUT_SHORT = ("broken_stream", "closed_early", "timeout_in_a_stream")
 
 
 def test_no_scenario_is_forgotten(chats: Clients, rest: Clients, errors: Clients) -> None:
     assert chats.scenarios() == sorted((*CHATS, *SHARED))
     assert rest.scenarios() == sorted((*ANSWERS, *STATE, "responses_stored", "speech"))
-    assert errors.scenarios() == sorted((*ERRORS, *CUT_SHORT, "cancelled_task", "retried"))
+    assert errors.scenarios() == sorted((*ERRORS, *CUT_SHORT, "cancelled_task", "retried", "timeout"))
 
 
 @pytest.mark.parametrize("name", CHATS)
@@ -152,12 +153,17 @@ def test_what_was_cut_short_looks_as_without_a_proxy_and_is_never_kept(errors: C
     wait_until_nothing_is_open(errors.ways)
 
 
-def test_a_cancelled_call_ends_at_the_provider_and_hurts_no_other(errors: Clients) -> None:
+def test_a_call_that_timed_out_is_joined_by_the_next_attempt(errors: Clients) -> None:
+    assert_left_running(errors.see("timeout"))
+    wait_until_nothing_is_open(errors.ways)
+
+
+def test_a_cancelled_call_hurts_no_other(errors: Clients) -> None:
     seen = errors.see("cancelled_task")
     assert alike(seen.direct, seen.through)
     assert isinstance(seen.through, dict)
     assert (seen.through["is_done"], seen.through["is_cancelled"]) == (False, True)
     assert seen.calls_through == seen.calls_direct == {CHAT: 2}
     assert seen.again == seen.through
-    assert seen.calls_again == {CHAT: 1}  # the cancelled one, again
+    assert seen.calls_again == {}  # the cancelled one was still under way
     wait_until_nothing_is_open(errors.ways)

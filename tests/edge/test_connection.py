@@ -129,6 +129,15 @@ async def test_an_answer_that_came_later_does_not_let_the_next_ones_through_eith
     assert client.transport.closing
 
 
+async def test_a_head_request_is_answered_without_a_body() -> None:
+    client = Edge().connect()
+    got = client.send(get("/v1/a").replace(b"GET", b"HEAD", 1) + get("/v1/b"))
+    first, _, rest = got.partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200 OK")
+    assert rest.startswith(b"HTTP/1.1 200 OK")
+    assert rest.endswith(b"/v1/b")
+
+
 # -- bodies that are relayed
 
 

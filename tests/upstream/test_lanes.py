@@ -160,6 +160,32 @@ async def test_who_stops_waiting_for_a_connection_is_not_counted_any_more(
             assert use(pool).waiting == 0
 
 
+async def test_the_first_answer_does_not_let_the_others_through_before_the_limit_is_known(
+    provider_certificates: Certificates, make_pool: MakePool
+) -> None:
+    """The probe takes longer than the first call: its way to the origin is slower."""
+    async with await simulated(provider_certificates, max_streams=10) as simulator:
+        pool = make_pool(simulator)
+        straight = pool.dialer.open
+        hold = asyncio.Event()
+
+        async def slowly(*way: object) -> object:
+            await hold.wait()
+            return await straight(*way)  # type: ignore[arg-type]
+
+        pool.dialer.open = slowly  # type: ignore[method-assign, assignment]
+        first = asyncio.ensure_future(pool.send(request(), buffered=True))
+        asking = [asyncio.ensure_future(pool.send(request(CHAT_STREAM), buffered=False)) for _ in range(30)]
+        simulator.faults.append(Faults(path="/v1/chat/completions", stall_after=1))
+        await first
+        await until(lambda: simulator.traffic.active_streams == 8)
+        hold.set()
+        await until(lambda: simulator.traffic.active_streams == 30)
+        for response in await asyncio.gather(*asking):
+            assert not isinstance(response.body, bytes)
+            await response.body.aclose()
+
+
 async def test_a_failed_first_call_lets_the_others_find_out_for_themselves(
     provider_certificates: Certificates, make_pool: MakePool
 ) -> None:
@@ -247,6 +273,11 @@ async def test_when_another_call_should_wait_for_a_probe() -> None:
     assert origin(8).is_unclear
     assert not origin(8, limit=100).is_unclear
     assert not origin(500, protocol=HTTP1).is_unclear
+    failed = origin(8)
+    failed.probe_failed = True
+    assert not failed.is_unclear
+    failed.learn(HTTP2)
+    assert failed.is_unclear
 
 
 async def test_what_is_busy_is_not_forgotten() -> None:

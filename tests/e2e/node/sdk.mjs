@@ -87,7 +87,7 @@ const scenarios = {
   rate_limit: () => raised(() => openai.chat.completions.create(ask('l'), fault({ status: 429, retry_after: '7' }))),
   overloaded: async () => (await raised(() => anthropic.messages.create(askClaude('o'), fault({ status: 529 })))).kind,
   timeout: async () => {
-    const options = { ...fault({ latency_s: 2 }), timeout: 800 };
+    const options = { ...fault({ latency_s: 4 }), timeout: 800 };
     return raised(() => openai.chat.completions.create(ask('node timeout'), options));
   },
   broken_stream: async () => {

@@ -165,7 +165,7 @@ def retried() -> object:
 
 def timeout() -> object:
     client = sync.with_options(max_retries=0, timeout=0.8)
-    headers = fault(latency_s=2)
+    headers = fault(latency_s=4)
     exc = raised(anthropic.APITimeoutError, lambda: client.messages.create(**ask("timeout"), extra_headers=headers))
     return type(exc).__name__
 

@@ -127,7 +127,7 @@ def server_error() -> object:
 
 
 def timeout() -> object:
-    settings = config(http_options=types.HttpOptions(headers=fault(latency_s=2), timeout=800))
+    settings = config(http_options=types.HttpOptions(headers=fault(latency_s=4), timeout=800))
     exc = raised(Exception, lambda: client.models.generate_content(model=MODEL, contents="slow", config=settings))
     return type(exc).__name__
 

@@ -78,7 +78,7 @@ def retried() -> object:
 
 def timeout() -> object:
     client = sync.with_options(max_retries=0, timeout=0.8)
-    headers = fault(latency_s=2)
+    headers = fault(latency_s=4)
     exc = raised(
         openai.APITimeoutError, lambda: client.chat.completions.create(**ask("timeout"), extra_headers=headers)
     )
@@ -124,7 +124,7 @@ def closed_early() -> object:
 def cancelled_task() -> object:
     async def main() -> object:
         async with AsyncOpenAI() as client:
-            call = client.chat.completions.create(**ask("cancelled"), extra_headers=fault(latency_s=2))
+            call = client.chat.completions.create(**ask("cancelled"), extra_headers=fault(latency_s=4))
             task = asyncio.create_task(call)
             done, _ = await asyncio.wait([task], timeout=0.8)
             task.cancel()
