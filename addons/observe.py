@@ -48,11 +48,13 @@ class Observe:
             response = await call_next(exchange)
             self._open_taps(exchange, call, response)
         except asyncio.CancelledError:
+            exchange.watchers = []
             call.usage = _owed(exchange)
             call.end(time.monotonic())
             answer.cancel()
             raise
         except Exception as failure:  # noqa: BLE001 - handed on to whoever waits
+            exchange.watchers = []
             call.end(time.monotonic())
             if not answer.cancelled():
                 answer.set_exception(failure)
@@ -66,7 +68,9 @@ class Observe:
         call.status = response.status
         call.first_byte_at = time.monotonic()
         taps: list[Tap] = [self._call_tap(exchange, call, response)]
-        taps += [tap for watch in exchange.watchers if (tap := watch(response)) is not None]
+        # Watchers know their exchange: kept any longer, they would keep it, its body and themselves until a collection.
+        watchers, exchange.watchers = exchange.watchers, []
+        taps += [tap for watch in watchers if (tap := watch(response)) is not None]
         if isinstance(response.body, bytes):
             if response.body:
                 show(taps, response.body)

@@ -39,7 +39,7 @@ def _settle_memory() -> None:
     in cycles, so it need not come often either."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(20_000, 10, 10)
 
 
 async def _run(loader: SettingsLoader, settings: Settings, on_ready: Callable[[Runtime], None]) -> int:

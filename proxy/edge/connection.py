@@ -120,6 +120,7 @@ class ClientConnection(asyncio.Protocol):
             self._relay.close()
         self.bridge.connections.discard(self)
         self._handover.finish()
+        self._tls = None  # OpenSSL's buffers need not wait for a collection
 
     def pause_writing(self) -> None:
         self._writable.clear()

@@ -5,7 +5,6 @@ Python 3.13.0, and handles signals, which are ours.
 """
 
 import os
-import re
 from collections.abc import Sequence
 
 from mitmproxy import options
@@ -19,6 +18,9 @@ from proxy.edge.decide import Going
 from proxy.edge.destination import split_authority
 from proxy.edge.select import Select
 
+# Where such a listener leads is our own business. For https:// mitmproxy would also listen on UDP, for QUIC that never
+# comes to us, on a thread that outlives the interpreter and crashes it at times.
+_REVERSE = "reverse:tcp://listener.invalid:443"
 _LONGEST_S = 2**31  # our own deadlines apply; mitmproxy's are in the way of long thinking models
 
 
@@ -84,13 +86,8 @@ def mode_spec(listener: Listener, number: int = 0) -> str:
     ours may take a free port more than once: `number` tells such listeners apart, by zeros."""
     host, given = split_address(listener.address)
     port = str(given) if given else "0" * (number + 1)
-    if listener.mode.startswith("reverse:"):
-        # The URL's path is no business of mitmproxy's.
-        match = re.match(r"reverse:(https?://[^/?#]+)", listener.mode)
-        assert match is not None
-        return f"reverse:{match[1]}@{host}:{port}"
-    if listener.mode == "hosts":
-        return f"reverse:https://sni.invalid:443@{host}:{port}"
+    if listener.mode == "hosts" or listener.mode.startswith("reverse:"):
+        return f"{_REVERSE}@{host}:{port}"
     return f"{listener.mode}@{host}:{port}"
 
 

@@ -138,7 +138,7 @@ class Flight:
             self._wanted.set()
 
     def _fail(self, failure: BaseException) -> None:
-        self._failure = failure
+        self._failure = failure.with_traceback(None)  # which would keep this flight's own frames
         if not self._head.done():
             self._head.set_exception(failure)
             self._head.exception()  # retrieved: the waiters get their own copy

@@ -188,5 +188,8 @@ class Exchange:
         if self.finished_at is not None:
             return
         self.finished_at = now
-        for callback in self.on_finished:
+        callbacks, self.on_finished = self.on_finished, []
+        for callback in callbacks:
             callback(self)
+        if self.call is None:
+            self.watchers = []  # nothing went upstream that they could watch

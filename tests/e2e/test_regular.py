@@ -1,6 +1,7 @@
 """Listeners: a regular one in all the ways that clients use it, several at once, IPv6, and reverse ones."""
 
 import asyncio
+import socket
 import ssl
 
 import httpx2
@@ -216,6 +217,14 @@ async def test_a_reverse_listener_takes_tls_clients_by_any_permitted_name(
             client.send(post(chat(prompt), host="whatever.example"))
             assert (await client.answer()).status == 200
     assert {call.host for call in provider.calls} == {HOST}
+
+
+async def test_listeners_do_not_listen_on_udp(many: RunningProxy) -> None:
+    for listener in many.runtime.listeners:
+        host, _, port = listener.address.rpartition(":")
+        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as free:
+            free.bind((host.strip("[]"), int(port)))
 
 
 async def test_a_reverse_listener_speaks_http_to_an_http_origin(
