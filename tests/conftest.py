@@ -19,6 +19,7 @@ from proxy.demo.faults import Options
 from tests.support.background import Providers, providers
 from tests.support.netns import left_behind
 from tests.support.running import RunningProxy, merged, running_proxy
+from tests.support.zygote import Zygote
 
 type MakeProxy = Callable[..., RunningProxy]
 type MakeProvider = Callable[..., Providers]
@@ -114,9 +115,31 @@ def make_provider(authority: Certificates) -> Iterator[MakeProvider]:
         yield make
 
 
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """What proxies are forked from."""
+    made = Zygote()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def make_proxy(authority: Certificates, tmp_path: Path) -> Iterator[MakeProxy]:
+def make_proxy(authority: Certificates, tmp_path: Path, zygote: Zygote) -> Iterator[MakeProxy]:
     """Makes proxies in front of a simulator: `make_proxy(provider, {settings})`. All are stopped."""
+    with proxies(authority, tmp_path, zygote) as make:
+        yield make
+
+
+@pytest.fixture
+def make_process(authority: Certificates, tmp_path: Path) -> Iterator[MakeProxy]:
+    """The same, as processes from scratch: for what happens when they start and end."""
+    with proxies(authority, tmp_path, None) as make:
+        yield make
+
+
+@contextlib.contextmanager
+def proxies(authority: Certificates, tmp_path: Path, zygote: Zygote | None) -> Iterator[MakeProxy]:
+    """What makes proxies, until the block is left."""
     numbers = itertools.count()
     with contextlib.ExitStack() as stack:
 
@@ -125,6 +148,6 @@ def make_proxy(authority: Certificates, tmp_path: Path) -> Iterator[MakeProxy]:
         ) -> RunningProxy:
             base = towards(provider, authority) if provider is not None else {}
             where = directory or tmp_path / f"proxy-{next(numbers)}"
-            return stack.enter_context(running_proxy(where, merged(base, settings or {})))
+            return stack.enter_context(running_proxy(where, merged(base, settings or {}), zygote=zygote))
 
         yield make

@@ -31,7 +31,7 @@ from proxy.upstream.resolver import Resolver
 from proxy.upstream.sockets import open_connections
 
 _NOT_RELAYED = HOP_BY_HOP | {b"content-length", b"host"}
-_PROBE_S = 2.0
+_PROBE_S = 5.0
 _CLOCK_S = 1.0
 
 

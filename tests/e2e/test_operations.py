@@ -25,6 +25,12 @@ from tests.support.running import RunningProxy, command, stopped_within, write_s
 from tests.support.waiting import until
 
 
+@pytest.fixture
+def make_proxy(make_process: MakeProxy) -> MakeProxy:
+    """Here proxies are processes from scratch."""
+    return make_process
+
+
 def settings_of(proxy: RunningProxy) -> dict[str, object]:
     """The settings file as it stands."""
     value = orjson.loads(proxy.config.read_bytes())

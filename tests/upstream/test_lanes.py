@@ -174,7 +174,8 @@ async def test_the_first_answer_does_not_let_the_others_through_before_the_limit
             return await straight(*way)  # type: ignore[arg-type]
 
         pool.dialer.open = slowly  # type: ignore[method-assign, assignment]
-        first = asyncio.ensure_future(pool.send(request(), buffered=True))
+        models = request(b"", method="GET", target="/v1/models")
+        first = asyncio.ensure_future(pool.send(models, buffered=True))
         asking = [asyncio.ensure_future(pool.send(request(CHAT_STREAM), buffered=False)) for _ in range(30)]
         simulator.faults.append(Faults(path="/v1/chat/completions", stall_after=1))
         await first
