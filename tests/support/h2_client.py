@@ -5,7 +5,6 @@ acknowledged when the test reads it, unless it asks for more.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,6 +17,8 @@ import h2.events
 import h2.settings
 
 from tests.support.raw_client import WAIT_S, RawClient
+
+_GOAWAY = 7
 
 type Fields = list[tuple[str, str]]
 
@@ -54,6 +55,7 @@ class H2Client:
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self.is_over = False
+        self._partial = b""
 
     async def __aenter__(self) -> Self:
         self.h2.initiate_connection()
@@ -66,9 +68,10 @@ class H2Client:
     ) -> None:
         assert self._task is not None
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        await self._raw.__aexit__(None, None, None)
+        await asyncio.wait([self._task])
+        await self._raw.close()
+        if not self._task.cancelled() and (failed := self._task.exception()) is not None:
+            raise failed
 
     def send(self) -> None:
         """Put what h2 has to say onto the connection."""
@@ -130,7 +133,7 @@ class H2Client:
 
     async def _receive(self) -> None:
         while data := await self._raw._read():
-            for event in self.h2.receive_data(data):
+            for event in self.h2.receive_data(self._without_goaway(data)):
                 self._take(event)
             self.send()
             async with self._changed:
@@ -139,10 +142,20 @@ class H2Client:
         async with self._changed:
             self._changed.notify_all()
 
+    def _without_goaway(self, data: bytes) -> bytes:
+        """The whole frames so far. h2 would take nothing more after a GOAWAY, although open streams go on."""
+        self._partial += data
+        whole = b""
+        while len(self._partial) >= 9 and len(self._partial) >= (size := 9 + int.from_bytes(self._partial[:3])):
+            frame, self._partial = self._partial[:size], self._partial[size:]
+            if frame[3] == _GOAWAY:
+                self.goaway = int.from_bytes(frame[13:17])
+            else:
+                whole += frame
+        return whole
+
     def _take(self, event: h2.events.Event) -> None:
-        if isinstance(event, h2.events.ConnectionTerminated):
-            self.goaway = int(event.error_code or 0)
-        elif isinstance(event, h2.events.RemoteSettingsChanged):
+        if isinstance(event, h2.events.RemoteSettingsChanged):
             self.settings.update({int(code): change.new_value for code, change in event.changed_settings.items()})
         elif isinstance(event, h2.events.ResponseReceived):
             stream = self.streams[event.stream_id]
