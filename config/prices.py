@@ -71,7 +71,7 @@ class PriceEntry(Section):
         return fnmatchcase(model, self.model.lower()) and (self.since is None or self.since <= on)
 
 
-KINDS = (
+TOKEN_KINDS = (
     "input",
     "output",
     "cache_read",
@@ -80,9 +80,8 @@ KINDS = (
     "reasoning",
     "input_audio",
     "output_audio",
-    "per_request",
-    "per_search",
 )
+KINDS = (*TOKEN_KINDS, "per_request", "per_search")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
-from config.prices import PriceEntry, PriceOverrides
+from config.prices import TOKEN_KINDS, PriceEntry, PriceOverrides
 from proxy.exchange.usage import Usage
 from proxy.ledger.pricelist import ListedModel, PriceList
-from proxy.ledger.rates import FREE, PER_MILLION_TOKENS, PER_UNIT, TOKEN_KINDS, Card, Level, Rates, leveled, whole
+from proxy.ledger.rates import FREE, PER_MILLION_TOKENS, PER_UNIT, Card, Level, Rates, leveled, whole
 
 MODELS_KEPT: Final = 4096  # names come from responses and URLs; a lookup costs up to a millisecond, an entry 200 bytes
 CARDS_KEPT: Final = 2048

@@ -10,20 +10,10 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
+from config.prices import TOKEN_KINDS
 from proxy.exchange.usage import Usage
 
 ATTO_PER_NANO: Final = 1_000_000_000
-
-TOKEN_KINDS: Final = (
-    "input",
-    "output",
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
-    "reasoning",
-    "input_audio",
-    "output_audio",
-)
 
 # What a kind is charged as when it has no price of its own; in the order in which it must be filled in.
 PART_OF: Final = (
