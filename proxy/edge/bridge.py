@@ -6,6 +6,7 @@ answer in the provider's own shape, a failure after it breaks the message off vi
 
 import asyncio
 import itertools
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class Bridge:
         self.pins = pins
         self.tasks = TaskSet()
         self.connections: set[ClientConnection] = set()
+        self._origin_id = secrets.token_hex(5)
         self._sequence = itertools.count()
 
     @property
@@ -166,7 +168,8 @@ class Bridge:
         _answer(stream, failure.status, shape, failure.code)
 
     def _new_id(self) -> str:
-        return f"{time.time_ns() // 1_000_000:012x}{next(self._sequence) & 0xFFFFFFFFFFFFFF:014x}"
+        """In order of time; two processes that share a ledger never give the same one."""
+        return f"{time.time_ns() // 1_000_000:012x}{self._origin_id}{next(self._sequence) & 0xFFFFFF:06x}"
 
     # -- the whole edge
 
