@@ -122,6 +122,7 @@ class Limits(Section):
     max_connections: Annotated[int, Field(ge=1)] = 10_000
     client_idle_s: Annotated[float, Field(gt=0)] = 600.0  # keep-alive between requests
     client_head_s: Annotated[float, Field(gt=0)] = 30.0  # TLS handshake, and from a head's first byte to its last
+    dead_peer_s: Annotated[float, Field(ge=2)] = 60.0  # client, or origin of a relay, that vanished without closing
     label_values: Annotated[int, Field(ge=10)] = 200  # distinct values of one metrics label; more become `other`
 
 

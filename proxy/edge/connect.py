@@ -129,7 +129,7 @@ class ConnectLayer(layer.Layer):
         peer = self.context.client.peername[0]
         connection = ClientConnection(bridge, handover, peer=peer, destination=None, tls=None)
         self._child = Gone(self.context)
-        connection.start(handover.begin(connection, self._seen))
+        connection.start(handover.begin(connection, self._seen, bridge.settings.limits.dead_peer_s))
 
 
 class Gone(layer.Layer):

@@ -16,6 +16,8 @@ from typing import cast
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server import ConnectionHandler
 
+from proxy.upstream.liveness import notice_dead_peer
+
 
 class GatedReader:
     """Stands in for the stream reader of a client connection."""
@@ -77,10 +79,11 @@ class Handover:
         self._reader = cast(GatedReader, io.reader)
         self.transport = cast(asyncio.Transport, cast(asyncio.StreamWriter, io.writer).transport)
 
-    def begin(self, protocol: asyncio.Protocol, seen: bytes) -> bytes:
+    def begin(self, protocol: asyncio.Protocol, seen: bytes, dead_peer_s: float) -> bytes:
         """Put `protocol` on the socket. `seen` is what mitmproxy was given; returns everything the protocol has to
         process first. `connection_made` is not called: the protocol already has its transport."""
         self._handler.timeout_watchdog.callback = _never  # our own deadlines apply from here on
+        notice_dead_peer(self.transport, dead_peer_s)
         unseen = self._reader.take_over()
         self.transport.set_protocol(protocol)
         self.transport.resume_reading()

@@ -2,7 +2,7 @@
 
 Used for everything that is not ours (other hosts, pinning clients, gRPC by ALPN) straight on the client's socket, and
 for what stops being HTTP on a connection of ours (WebSockets, gRPC) behind our TLS. Each side is read only as fast as
-the other side takes.
+the other side takes; how long they are silent is their affair, but a side that has vanished ends the relay.
 """
 
 import asyncio

@@ -193,10 +193,11 @@ def take_over(select: Select, context: Context, decision: Ours | Tunnel, seen: b
             bridge.tasks,
             decision.host,
             decision.port,
+            dead_peer_s=bridge.settings.limits.dead_peer_s,
             answers_connect=decision.answers_connect,
         )
         bridge.count_connection(f"tunnelled_{decision.reason}")
-    protocol.start(handover.begin(protocol, seen))
+    protocol.start(handover.begin(protocol, seen, bridge.settings.limits.dead_peer_s))
 
 
 def _own_name(seen: bytes) -> str:

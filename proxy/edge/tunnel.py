@@ -9,6 +9,7 @@ from proxy.edge.relay import Relay
 from proxy.exchange.errors import UpstreamError
 from proxy.tasks import TaskSet
 from proxy.upstream.dial import Dialer
+from proxy.upstream.liveness import notice_dead_peer
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,7 @@ class TunnelConnection(asyncio.Protocol):
         host: str,
         port: int,
         *,
+        dead_peer_s: float,
         answers_connect: bool = False,
     ) -> None:
         self._handover = handover
@@ -41,6 +43,7 @@ class TunnelConnection(asyncio.Protocol):
         self._tasks = tasks
         self._host = host
         self._port = port
+        self._dead_peer_s = dead_peer_s
         self._answers_connect = answers_connect
         self._relay: Relay | None = None
         self._task: asyncio.Task[None] | None = None
@@ -69,6 +72,7 @@ class TunnelConnection(asyncio.Protocol):
             return
         if self._answers_connect:
             self.send(ESTABLISHED)
+        notice_dead_peer(writer.transport, self._dead_peer_s)
         relay = self._relay = Relay(self, reader, writer, self._tasks)
         for data in self._early:
             relay.from_client(data)

@@ -9,6 +9,7 @@ from proxy.edge.stream import ClientStream
 from proxy.exchange.chain import Handler
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.model import Exchange
+from proxy.upstream.liveness import notice_dead_peer
 from proxy.upstream.pool import Pool
 from proxy.wire.http2 import Http2Server
 
@@ -25,6 +26,7 @@ async def run_upgrade(stream: ClientStream, exchange: Exchange, pool: Pool, pass
     is_http2 = isinstance(codec, Http2Server)
     context = pool.tls_context("h2" if is_http2 else "http/1.1") if request.scheme == "https" else None
     reader, writer = await pool.dialer.open(request.host, request.port, context)
+    notice_dead_peer(writer.transport, exchange.settings.limits.dead_peer_s)
     # No wait between taking the client's bytes and relaying the next ones.
     replay = codec.take_raw() if isinstance(codec, Http2Server) else _head(stream, exchange) + codec.take_unparsed()
     stream.is_answering = True

@@ -1,5 +1,6 @@
 """Modes that need a network of their own: `hosts` (names resolve to us) and `transparent` (the kernel redirects)."""
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import Iterator
@@ -28,6 +29,14 @@ table inet redirected {{
   chain out {{
     type nat hook output priority -100;
     meta mark {MARK} tcp dport {{ 443, 8443 }} redirect to :15001
+  }}
+}}
+"""
+SILENCE = """
+table inet silence {{
+  chain out {{
+    type filter hook output priority 0;
+    {side} drop
   }}
 }}
 """
@@ -187,6 +196,42 @@ def test_transparent_mode_tunnels_others_to_where_they_were_going(
             return await client.read()
 
     assert inside.run(talk()) == b"hello"
+
+
+@pytest.mark.parametrize("gone", ["client", "origin"])
+def test_a_relay_ends_when_one_side_has_vanished(
+    pod: Namespace, provider: Providers, authority: Certificates, inside: LoopThread, tmp_path: Path, gone: str
+) -> None:
+    """Vanished: none of its packets come any more, not even a FIN."""
+    pod.firewall(REDIRECT)
+    modes = listening("transparent", "127.0.0.1:15001", "[::1]:15001")
+    settings = merged(towards(provider, authority), modes | {"limits": {"dead_peer_s": 2}})
+    ended = asyncio.Event()
+
+    async def until_it_ends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read(4))
+        with contextlib.suppress(OSError):
+            await reader.read()
+        ended.set()
+
+    async def talk() -> None:
+        async with (
+            origin(until_it_ends, None, "192.0.2.10", 8443),
+            await connect(8443, "192.0.2.10", mark=MARK) as client,
+        ):
+            client.send(b"\0\1\2\3")
+            assert await client.read() == b"\0\1\2\3"
+            pod.firewall(
+                SILENCE.format(side=f"meta mark {MARK}" if gone == "client" else "tcp sport 8443 ip saddr 192.0.2.10")
+            )
+            if gone == "client":
+                await ended.wait()
+            else:
+                with contextlib.suppress(ConnectionError):
+                    assert await client.read() == b""
+
+    with proxy_in(pod, tmp_path / "proxy", settings):
+        inside.run(talk(), 30)
 
 
 def test_transparent_mode_passes_what_is_no_tls(redirected: RunningProxy, inside: LoopThread) -> None:
