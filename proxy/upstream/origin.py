@@ -26,6 +26,7 @@ class Lane:
     """One client: at most one HTTP/2 connection, or a set of HTTP/1.1 connections."""
 
     client: Client
+    is_guessing: bool = False  # told neither to speak HTTP/2 nor not: until an answer, each call opens a connection
     in_flight: int = 0
     opened: bool = False  # an answer has come through it
     idle_since: float = field(default_factory=time.monotonic)
@@ -93,6 +94,8 @@ class Origin:
         if self.protocol != HTTP2:
             room = settings.max_connections
         for lane in self.lanes:
+            if lane.is_guessing and not lane.opened and self.protocol == HTTP2:
+                continue
             if lane.in_flight < room:
                 return lane
         return None
@@ -136,6 +139,6 @@ def open_lane(settings: Upstream, origin: Origin, address: tuple[str, int] | Non
         builder = builder.proxy(ProxyBuilder.all(settings.proxy).no_proxy(settings.no_proxy))
     if address is not None:
         builder = builder.resolve(origin.host, *address)
-    lane = Lane(builder.build())
+    lane = Lane(builder.build(), is_guessing=origin.scheme == "https" and not origin.protocol)
     origin.lanes.append(lane)
     return lane

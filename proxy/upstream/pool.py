@@ -198,6 +198,8 @@ class Pool:
 
     def _opened(self, origin: Origin, lane: Lane, answer: WireResponse) -> None:
         lane.opened = True
+        if origin.waiting:
+            origin.freed.set()
         if not origin.protocol:
             origin.learn(HTTP2 if answer.version.startswith("HTTP/2") else HTTP1)
 

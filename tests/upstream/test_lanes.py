@@ -259,6 +259,18 @@ async def test_lanes_are_filled_in_order() -> None:
     assert origin().find(Upstream()) is None
 
 
+async def test_a_client_that_still_guesses_the_protocol_takes_one_call() -> None:
+    """Until its first answer it would open a connection for every call."""
+    first = origin(1, protocol="")
+    first.learn(HTTP2, 100)
+    assert first.find(Upstream()) is None
+    assert first.may_open(Upstream())
+    second = open_lane(Upstream(), first, None)
+    assert first.find(Upstream()) is second
+    first.lanes[0].opened = True
+    assert first.find(Upstream()) is first.lanes[0]
+
+
 async def test_when_another_lane_may_be_opened() -> None:
     assert origin(90).may_open(Upstream())
     assert origin().may_open(Upstream())
