@@ -67,7 +67,7 @@ def command(
 
 
 def _ledger_url(config: Path | None, data_dir: Path | None) -> str:
-    from proxy.ledger.engine import default_url  # noqa: PLC0415
+    from proxy.ledger.location import default_url  # noqa: PLC0415
 
     settings = options.settings_loader(config, options.flags(data_dir=data_dir)).load()
     return settings.ledger.url or default_url(settings.data_dir)

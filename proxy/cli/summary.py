@@ -5,9 +5,9 @@ from datetime import datetime
 from config.schema import Settings
 from proxy.cli.failures import CommandFailed
 from proxy.ledger import wording
-from proxy.ledger.engine import default_url
 from proxy.ledger.faults import LedgerError
 from proxy.ledger.figures import Measures
+from proxy.ledger.location import default_url
 from proxy.ledger.report import build_report
 
 

@@ -28,7 +28,7 @@ from proxy.demo.outcome import Outcome, show
 from proxy.demo.process import SimulatorFailed, SimulatorProcess
 from proxy.demo.scenario import SDKS, ApplicationsFailed, SdkMissing, Tally, run_applications
 from proxy.exchange.provider import Json
-from proxy.ledger.engine import default_url
+from proxy.ledger.location import default_url
 from proxy.ledger.report import build_report
 from proxy.runtime import Runtime
 

@@ -6,11 +6,12 @@ layer that was chosen puts a plain asyncio protocol on the same transport.
 
 Rules: until the choice is made, mitmproxy is given one piece at a time (`GatedReader`), so nothing is ever in flight
 inside it when the socket changes hands: what it has seen is in the events of its NextLayer, what it has not seen is in
-the stream reader's buffer. After the handover mitmproxy's handler waits in `read` until our protocol says it is over,
-then cleans up as for any closed connection.
+the stream reader's buffer. With the handover the connection is over for mitmproxy: its handler reads the end, closes a
+writer that does nothing, and its tasks, layers and buffers go.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 from mitmproxy.connection import Client
@@ -26,7 +27,7 @@ class GatedReader:
         self._inner = inner
         self._gate = asyncio.Event()
         self._gate.set()
-        self._over: asyncio.Event | None = None
+        self._is_over = False
         self._timer: asyncio.TimerHandle | None = None
 
     def expect_choice(self, within_s: float, transport: asyncio.WriteTransport) -> None:
@@ -36,9 +37,7 @@ class GatedReader:
     async def read(self, limit: int) -> bytes:
         """One piece; the next call waits for `more`."""
         await self._gate.wait()
-        over = self._over
-        if over is not None:
-            await over.wait()
+        if self._is_over:
             return b""
         self._gate.clear()
         return await self._inner.read(limit)
@@ -49,7 +48,7 @@ class GatedReader:
 
     def take_over(self) -> bytes:
         """mitmproxy reads no more; returns what it has not seen yet. Call only while the gate is closed."""
-        self._over = asyncio.Event()
+        self._is_over = True
         self._gate.set()
         if self._timer is not None:
             self._timer.cancel()
@@ -64,44 +63,65 @@ class GatedReader:
         """The client had already closed its sending side when the socket changed hands."""
         return bool(self._inner._eof)  # type: ignore[attr-defined]
 
-    def finish(self) -> None:
-        """The connection is over: let mitmproxy's handler clean up."""
-        if self._over is not None:
-            self._over.set()
+
+class Detached:
+    """Stands in for the stream writer of a client connection whose socket is no longer mitmproxy's."""
+
+    def close(self) -> None:
+        """Nothing: the socket is in other hands."""
+
+    def is_closing(self) -> bool:
+        """Nothing is sent from here."""
+        return True
+
+    async def drain(self) -> None:
+        """Nothing to wait for."""
 
 
 class Handover:
-    """The right to one client's socket."""
+    """The right to one client's socket. `begun` and `over` are told when it is used, and when the socket is gone."""
 
-    def __init__(self, handler: ConnectionHandler, client: Client) -> None:
+    __slots__ = ("_begun", "_handler", "_over", "_reader", "_writer", "at_eof", "client_id", "transport")
+
+    def __init__(
+        self,
+        handler: ConnectionHandler,
+        client: Client,
+        *,
+        begun: Callable[["Handover"], None],
+        over: Callable[["Handover"], None],
+    ) -> None:
         io = handler.transports[client]
-        self._handler = handler
-        self._reader = cast(GatedReader, io.reader)
-        self.transport = cast(asyncio.Transport, cast(asyncio.StreamWriter, io.writer).transport)
+        self.client_id = client.id
+        self.at_eof = False  # once begun: the client has closed its sending side already
+        self._handler: ConnectionHandler | None = handler
+        self._begun = begun
+        self._over = over
+        self._reader: GatedReader | None = cast(GatedReader, io.reader)
+        self._writer = cast(asyncio.StreamWriter, io.writer)  # closes the socket when it is collected
+        self.transport = cast(asyncio.Transport, self._writer.transport)
 
     def begin(self, protocol: asyncio.Protocol, seen: bytes, dead_peer_s: float) -> bytes:
         """Put `protocol` on the socket. `seen` is what mitmproxy was given; returns everything the protocol has to
         process first. `connection_made` is not called: the protocol already has its transport."""
-        self._handler.timeout_watchdog.callback = _never  # our own deadlines apply from here on
+        assert self._reader is not None, "a handover begins once"
+        assert self._handler is not None
         notice_dead_peer(self.transport, dead_peer_s)
         unseen = self._reader.take_over()
+        self.at_eof = self._reader.at_eof
+        io = self._handler.transports[self._handler.client]
+        io.writer = Detached()  # type: ignore[assignment]
+        self._handler = self._reader = None
+        self._begun(self)
         self.transport.set_protocol(protocol)
         self.transport.resume_reading()
         return seen + unseen
 
     def more(self) -> None:
         """The choice needs another piece."""
+        assert self._reader is not None
         self._reader.more()
-
-    @property
-    def at_eof(self) -> bool:
-        """No more bytes will come from the client."""
-        return self._reader.at_eof
 
     def finish(self) -> None:
         """To be called by the protocol's `connection_lost`."""
-        self._reader.finish()
-
-
-async def _never() -> None:
-    """Replaces mitmproxy's inactivity timeout."""
+        self._over(self)

@@ -1,15 +1,8 @@
-"""mitmproxy, trimmed to what we use of it: listeners and modes, and nothing that touches HTTP.
-
-Its master is run by hand: its own `run` installs asyncio's eager task factory, which uvloop does not take on
-Python 3.13.0, and handles signals, which are ours.
-"""
+"""The listeners of the settings, as mitmproxy's modes."""
 
 import os
 from collections.abc import Sequence
 
-from mitmproxy import options
-from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.master import Master
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from config.schema import Listener, split_address
@@ -17,11 +10,11 @@ from proxy.edge.bridge import Bridge
 from proxy.edge.decide import Going
 from proxy.edge.destination import split_authority
 from proxy.edge.select import Select
+from proxy.edge.servers import Servers
 
 # Where such a listener leads is our own business. For https:// mitmproxy would also listen on UDP, for QUIC that never
 # comes to us, on a thread that outlives the interpreter and crashes it at times.
 _REVERSE = "reverse:tcp://listener.invalid:443"
-_LONGEST_S = 2**31  # our own deadlines apply; mitmproxy's are in the way of long thinking models
 
 
 class ListenError(Exception):
@@ -41,23 +34,14 @@ class Edge:
         self._listeners = listeners
         modes = {mode_spec(listener, number): going(listener) for number, listener in enumerate(listeners)}
         self._modes = [ProxyMode.parse(spec) for spec in modes]
-        self._master = Master(options.Options(), with_termlog=False)
-        self._server = Proxyserver()  # type: ignore[no-untyped-call]
-        self.select = Select(bridge, self._server, {k: v for k, v in modes.items() if v is not None})
-        self._master.addons.add(self._server, self.select)  # type: ignore[no-untyped-call]
-        self._master.options.update(  # type: ignore[no-untyped-call]
-            mode=_once_per_address(self._modes),
-            connection_strategy="lazy",
-            keep_host_header=True,
-            tcp_timeout=_LONGEST_S,
-        )
+        self._servers = Servers()
+        self.select = Select(bridge, self._servers, {k: v for k, v in modes.items() if v is not None})
 
     async def start(self) -> list[tuple[str, str]]:
         """Open all listeners; returns (mode, address) of each. Raises ListenError."""
-        await self._server.servers.update(self._modes)
-        await self._master.running()
+        await self._servers.start(self._modes, self.select)
         bound = []
-        for listener, instance in zip(self._listeners, self._server.servers, strict=True):
+        for listener, instance in zip(self._listeners, self._servers.instances, strict=True):
             if not instance.is_running or not instance.listen_addrs:
                 failure = instance.last_exception
                 cause = failure.__cause__ if failure is not None else None
@@ -69,16 +53,12 @@ class Edge:
     async def stop_accepting(self) -> None:
         """Close the listeners; connections that are there stay."""
         self.select.accepting = False
-        await self._server.servers.update([])
+        await self._servers.stop_accepting()
 
     async def stop(self) -> None:
         """Close everything that is left."""
-        await self._server.servers.update([])
-        for handler in list(self._server.connections.values()):
-            for io in list(handler.transports.values()):
-                if io.handler is not None:
-                    io.handler.cancel("stopping")
-        await self._master.done()
+        await self._servers.stop_accepting()
+        self._servers.close_connections()
 
 
 def mode_spec(listener: Listener, number: int = 0) -> str:
@@ -89,11 +69,6 @@ def mode_spec(listener: Listener, number: int = 0) -> str:
     if listener.mode == "hosts" or listener.mode.startswith("reverse:"):
         return f"{_REVERSE}@{host}:{port}"
     return f"{listener.mode}@{host}:{port}"
-
-
-def _once_per_address(modes: Sequence[ProxyMode]) -> list[str]:
-    """What mitmproxy's options take: they refuse two free ports on one host."""
-    return list({(mode.custom_listen_host, mode.custom_listen_port): mode.full_spec for mode in modes}.values())
 
 
 def going(listener: Listener) -> Going | None:

@@ -1,4 +1,4 @@
-"""The mitmproxy addon that chooses what becomes of each client connection, and the layer that carries the choice out.
+"""Chooses what becomes of each client connection, and the layer that carries the choice out.
 
 mitmproxy accepts and tells where a connection was going; `next_layer` asks us. What is ours, and what is relayed, both
 leave mitmproxy by handover; the decision itself is in decide.py.
@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from typing import cast
 
 import structlog
-from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import parse_client_hello
-from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.mode_specs import RegularMode
 
 from proxy.edge.bridge import Bridge
@@ -25,6 +23,7 @@ from proxy.edge.decide import Close, Decision, Going, Hello, Ours, Tunnel, decid
 from proxy.edge.handover import GatedReader, Handover
 from proxy.edge.leaf import HostNotPermittedError
 from proxy.edge.pins import PinKey, tls_stack
+from proxy.edge.servers import Servers
 from proxy.edge.tunnel import TunnelConnection
 
 log = structlog.get_logger(__name__)
@@ -36,11 +35,9 @@ class Select:
     """See the module. `modes`: mitmproxy's mode specification -> where its connections go, where the listener says so;
     CONNECT and the kernel say it for all others."""
 
-    name = "nextlayer"  # by which mitmproxy looks for the addon that chooses layers
-
-    def __init__(self, bridge: Bridge, server: Proxyserver, modes: dict[str, Going]) -> None:
+    def __init__(self, bridge: Bridge, servers: Servers, modes: dict[str, Going]) -> None:
         self.bridge = bridge
-        self._server = server
+        self._servers = servers
         self._modes = modes
         self.accepting = True
 
@@ -63,11 +60,11 @@ class Select:
 
     def client_connected(self, client: Client) -> None:
         """Put the gate in, before anything is read."""
-        if not self.accepting or len(self._server.connections) > self.bridge.settings.limits.max_connections:
+        if not self.accepting or self._servers.client_connections > self.bridge.settings.limits.max_connections:
             client.error = "too many connections"
             self.bridge.count_connection("refused")
             return
-        io = self._handler(client).transports[client]
+        io = self._servers.connections[client.id].transports[client]
         gate = GatedReader(cast(asyncio.StreamReader, io.reader))
         io.reader = gate  # type: ignore[assignment]
         gate.expect_choice(self.bridge.settings.limits.client_head_s, cast(asyncio.StreamWriter, io.writer).transport)
@@ -118,15 +115,12 @@ class Select:
 
     def handover(self, context: Context) -> Handover:
         """The right to this client's socket."""
-        return Handover(self._handler(context.client), context.client)
-
-    def _handler(self, client: Client) -> ProxyConnectionHandler:
-        return self._server.connections[client.id]
+        return self._servers.hand_over(context.client)
 
     def listens_on(self, host: str, port: int) -> bool:
         """Would a connection there come back to us?"""
-        for server in self._server.servers:
-            for address in server.listen_addrs:
+        for instance in self._servers.instances:
+            for address in instance.listen_addrs:
                 if port == address[1] and host in ("localhost", "127.0.0.1", "::1", address[0]):
                     return True
         return False

@@ -2,29 +2,21 @@
 
 Rules: every failure of a driver is translated here, at the edge, and keeps its cause; nothing here quotes a row, a
 password or an SQL parameter. A fault of one row (a value that the database refuses) is told from a fault of the store.
+SQLAlchemy's failures are in sql_faults.py.
 """
 
 import sqlite3
 from typing import Final
 
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    SQLAlchemyError,
-)
-
 # Raised for one value of one row: writing the others may well succeed.
 ROW_FAULTS: Final = (
-    IntegrityError,
-    DataError,
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
     OverflowError,
     UnicodeError,
     TypeError,
     ValueError,
 )
-STORE_FAULTS: Final = (SQLAlchemyError, sqlite3.Error, OSError, ImportError)
 
 _CORRUPT_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes hold the primary one in their lowest byte
@@ -53,16 +45,11 @@ class LedgerError(Exception):
 
 
 def translate(error: Exception) -> StoreError:
-    """The failure of a driver, of the file system or of SQLAlchemy as a StoreError."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    if isinstance(cause, ImportError):
-        return StoreError("the database driver is not installed", advice="install the driver that ledger.url names")
-    if isinstance(cause, ArgumentError):
-        return StoreError("ledger.url is not a database URL", advice="write it as sqlite:////path/to/ledger.sqlite")
-    code = getattr(cause, "sqlite_errorcode", None)
+    """The failure of a driver or of the file system as a StoreError."""
+    code = getattr(error, "sqlite_errorcode", None)
     if isinstance(code, int) and code & _PRIMARY_CODE in _CORRUPT_CODES:
-        return StoreError(_first_line(cause), advice="it is set aside and a new one begun", is_corrupt=True)
-    reason = _first_line(cause)
+        return StoreError(_first_line(error), advice="it is set aside and a new one begun", is_corrupt=True)
+    reason = _first_line(error)
     for words, advice in _ADVICE:
         if words in reason.lower():
             return StoreError(reason, advice=advice)

@@ -8,10 +8,12 @@ that start together take turns. A ledger of a newer version is used as it is (se
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, text
 
 from proxy.ledger.faults import StoreError
-from proxy.ledger.schema import HEAD, VERSION_TABLE, metadata
+from proxy.ledger.rows import HEAD, VERSION_TABLE
+from proxy.ledger.schema import metadata
+from proxy.ledger.sql_faults import STORE_FAULTS, translate
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 _POSTGRES_LOCK: Final = 0x5F11_1E06  # any number will do, as long as every proxy takes the same
@@ -39,6 +41,17 @@ def ensure_schema(engine: Engine) -> None:
         elif version < HEAD:
             upgrade(connection)
         connection.commit()
+
+
+def upgrade_file(path: Path) -> None:
+    """Upgrade an SQLite ledger. Raises StoreError."""
+    engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
+    try:
+        ensure_schema(engine)
+    except STORE_FAULTS as error:
+        raise translate(error) from error
+    finally:
+        engine.dispose()
 
 
 def upgrade(connection: Connection) -> None:

@@ -16,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from proxy.exchange.record import Outcome
 from proxy.ledger import query
-from proxy.ledger.engine import open_reader, safe_name
-from proxy.ledger.faults import LedgerError, translate
+from proxy.ledger.engine import open_reader
+from proxy.ledger.faults import LedgerError
 from proxy.ledger.figures import (
     MONTH_S,
     SHORTEST_PROJECTION_S,
@@ -31,8 +31,10 @@ from proxy.ledger.figures import (
     Tokens,
     Waste,
 )
+from proxy.ledger.location import safe_name
 from proxy.ledger.migrate import version_of
-from proxy.ledger.schema import HEAD
+from proxy.ledger.rows import HEAD
+from proxy.ledger.sql_faults import translate
 
 WASTE_LINES: Final = 10
 MOST_BUCKETS: Final = 48

@@ -1,21 +1,13 @@
-"""The ledger's one table, for SQLite and PostgreSQL alike, and how a call becomes a row of it.
+"""The ledger's one table, for SQLite and PostgreSQL alike.
 
-Rules: the columns are the fields of `CallRecord`, in its order, and `minute`, which is kept so that days and hours can
-be grouped with integers in every dialect. A migration may only add columns that have a default: an older Skinflint then
-goes on writing to a newer ledger. `HEAD` names the newest migration; a test holds it, the migrations and this table
-together.
+Rules: its columns are those of rows.py, in the order of `CallRecord`. A migration may only add columns that have a
+default: an older Skinflint then goes on writing to a newer ledger. A test holds the migrations, this table and
+sqlite_schema.sql together.
 """
 
-from operator import attrgetter
-from typing import Final
-
-import orjson
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text, text
 
-from proxy.exchange.record import CallRecord
-
-HEAD: Final = "0001"
-VERSION_TABLE: Final = "alembic_version"
+from proxy.ledger.rows import TABLE
 
 metadata = MetaData()
 
@@ -25,7 +17,7 @@ def _number(name: str) -> Column[int]:
 
 
 calls = Table(
-    "calls",
+    TABLE,
     metadata,
     Column("id", String(40), primary_key=True),
     Column("started_at", Double, nullable=False),
@@ -63,36 +55,3 @@ calls = Table(
     # Identifiers sort by time, so that a table ordered by them is appended to.
     sqlite_with_rowid=False,
 )
-
-# What needs a conversion stands at the end of a row; all else is taken as it is.
-_CONVERTED: Final = ("outcome", "streamed", "estimated", "labels", "minute")
-_PLAIN: Final = tuple(column.name for column in calls.columns if column.name not in _CONVERTED)
-_plain_values = attrgetter(*_PLAIN)
-
-ROW_COLUMNS: Final = (*_PLAIN, *_CONVERTED)
-
-type RowValues = tuple[object, ...]
-
-
-def dump_json(value: object) -> str:
-    """The JSON text that the `labels` column holds."""
-    return orjson.dumps(value).decode()
-
-
-def row_values(row: CallRecord) -> RowValues:
-    """The values of `ROW_COLUMNS`, as a driver takes them: JSON as text, flags as 0 and 1."""
-    return (
-        *_plain_values(row),
-        row.outcome.value,
-        int(row.streamed),
-        int(row.estimated),
-        dump_json(row.labels) if row.labels else "{}",
-        int(row.started_at // 60),
-    )
-
-
-def row_mapping(row: CallRecord) -> dict[str, object]:
-    """The same row by column name, for SQLAlchemy to convert."""
-    mapping = dict(zip(ROW_COLUMNS, row_values(row), strict=True))
-    mapping.update(streamed=row.streamed, estimated=row.estimated, labels=row.labels)
-    return mapping

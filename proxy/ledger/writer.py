@@ -20,11 +20,12 @@ import structlog
 
 from config.schema import Ledger
 from proxy.exchange.record import CallRecord
-from proxy.ledger.engine import safe_name, sqlite_path
 from proxy.ledger.faults import StoreError, translate
+from proxy.ledger.location import safe_name, sqlite_path
+from proxy.ledger.opening import open_store as open_any
 from proxy.ledger.setaside import set_aside
 from proxy.ledger.spill import FILE_NAME, has_spilled, replay, spill
-from proxy.ledger.store import RowStore, Store
+from proxy.ledger.store import RowStore
 
 PRUNE_ROWS: Final = 2_000  # a transaction of some ten milliseconds: readers and writes are not held up
 PRUNE_EVERY_S: Final = 86_400.0
@@ -58,7 +59,7 @@ class LedgerWriter:
         *,
         clock: Callable[[], float] = time.time,
         spill_path: Path | None = None,
-        open_store: OpenStore = Store.open,
+        open_store: OpenStore = open_any,
     ) -> None:
         """`spill_path` is where the rest goes at the end; by default a file beside an SQLite ledger.
 

@@ -13,8 +13,8 @@ from config.schema import Ledger, Settings
 from proxy.cli.failures import CommandFailed
 from proxy.cli.summary import summarize
 from proxy.exchange.record import CallRecord, Outcome
-from proxy.ledger.engine import default_url
-from proxy.ledger.store import Store
+from proxy.ledger.location import default_url
+from proxy.ledger.opening import open_store
 from tests.cli.conftest import Run
 
 USD = 1_000_000_000
@@ -22,7 +22,7 @@ USD = 1_000_000_000
 
 def fill(data_dir: Path, calls: Iterable[tuple[str, Outcome, int | None, int | None]]) -> None:
     now = time.time()
-    store = Store.open(default_url(data_dir))
+    store = open_store(default_url(data_dir))
     store.write(
         [
             CallRecord(

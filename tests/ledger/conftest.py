@@ -8,8 +8,8 @@ from sqlalchemy import create_engine, text
 
 from config.schema import Ledger
 from proxy.exchange.record import CallRecord
-from proxy.ledger.engine import default_url, sqlite_path
-from proxy.ledger.store import Store
+from proxy.ledger.location import default_url, sqlite_path
+from proxy.ledger.opening import open_store as open_any
 from proxy.ledger.writer import LedgerWriter, OpenStore
 from tests.ledger.rows import NOON
 
@@ -28,7 +28,7 @@ def fill(url: str) -> Fill:
     """Puts rows into the ledger, without a writer."""
 
     def write(rows: Sequence[CallRecord]) -> None:
-        store = Store.open(url)
+        store = open_any(url)
         store.write(rows)
         store.close()
 
@@ -60,7 +60,7 @@ async def start(url: str) -> AsyncIterator[StartWriter]:
     def make(
         settings: Ledger | None = None,
         *,
-        open_store: OpenStore = Store.open,
+        open_store: OpenStore = open_any,
         clock: Callable[[], float] = lambda: NOON,
         at: str = url,
         spill_path: Path | None = None,

@@ -11,11 +11,11 @@ from sqlalchemy.dialects import postgresql
 
 from proxy.exchange.record import CallRecord, Outcome
 from proxy.ledger import query
-from proxy.ledger.engine import default_url, sqlite_path
 from proxy.ledger.faults import LedgerError
 from proxy.ledger.figures import Measures, Money, Report, Times, Tokens, Waste
+from proxy.ledger.location import default_url, sqlite_path
+from proxy.ledger.opening import open_store
 from proxy.ledger.report import BUCKET_MINUTES, MOST_BUCKETS, build_report, parse_since, percentiles
-from proxy.ledger.store import Store
 from tests.ledger.conftest import Fill
 from tests.ledger.rows import NOON, call
 
@@ -327,7 +327,7 @@ def test_groups_and_steps_of_time_add_up_to_the_totals(rows: list[CallRecord], b
         row.id = f"{number:026d}"
     with TemporaryDirectory() as folder:
         url = default_url(Path(folder))
-        store = Store.open(url)
+        store = open_store(url)
         assert store.write(rows).refused == 0
         store.close()
         report = report_on(url, *by)

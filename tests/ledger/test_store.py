@@ -1,9 +1,12 @@
 """The store and its schema: what is written is what is read, whatever the way; old and new versions get along."""
 
+import contextlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,19 +16,23 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, create_engine, make_url, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from proxy.exchange.record import CallRecord, Outcome
 from proxy.ledger import spill
-from proxy.ledger.engine import open_reader, safe_name, sqlite_path
+from proxy.ledger.engine import open_reader
 from proxy.ledger.faults import LedgerError, StoreError
+from proxy.ledger.location import default_url, safe_name, sqlite_path
 from proxy.ledger.migrate import SCRIPTS, ensure_schema, upgrade, version_of
+from proxy.ledger.opening import open_store
 from proxy.ledger.report import build_report
-from proxy.ledger.schema import HEAD, calls, metadata
-from proxy.ledger.store import Store, Written
+from proxy.ledger.rows import HEAD
+from proxy.ledger.schema import calls, metadata
+from proxy.ledger.sql_store import SqlStore
+from proxy.ledger.store import Written
 from tests.ledger.conftest import Fill, ReadIds
 from tests.ledger.rows import NOON, call
 from tests.ledger.rows import calls as some_calls
@@ -64,7 +71,7 @@ def test_the_general_way_of_inserting_writes_the_same(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/named.sqlite", paramstyle="named")
     try:
         ensure_schema(engine)
-        store = Store(engine, None)
+        store = SqlStore(engine)
         assert store.write([call(1), FULL]) == Written(2)
         assert store.write([call(1), call(2)]) == Written(2)
         assert read_back(engine) == [call(1), call(2), FULL]
@@ -73,7 +80,7 @@ def test_the_general_way_of_inserting_writes_the_same(tmp_path: Path) -> None:
 
 
 def test_a_batch_may_be_written_twice(url: str, ids: ReadIds) -> None:
-    store = Store.open(url)
+    store = open_store(url)
     assert store.write(some_calls(10)) == Written(10)
     assert store.write(some_calls(15)) == Written(15)
     store.close()
@@ -91,14 +98,14 @@ def test_a_batch_may_be_written_twice(url: str, ids: ReadIds) -> None:
     ],
 )
 def test_a_row_that_is_refused_does_not_keep_others_out(bad: dict[str, object], url: str, ids: ReadIds) -> None:
-    store = Store.open(url)
+    store = open_store(url)
     assert store.write([call(1), call(2, **bad), call(3)]) == Written(2, refused=1)
     store.close()
     assert ids() == [call(1).id, call(3).id]
 
 
 def test_pruning_takes_the_oldest_and_no_more_than_asked(url: str, ids: ReadIds) -> None:
-    store = Store.open(url)
+    store = open_store(url)
     store.write(some_calls(30))
     assert store.prune(NOON + 2, 5) == 5
     assert ids()[0] == call(5).id
@@ -109,7 +116,7 @@ def test_pruning_takes_the_oldest_and_no_more_than_asked(url: str, ids: ReadIds)
 
 
 def test_a_file_that_was_replaced_is_noticed(url: str) -> None:
-    store = Store.open(url)
+    store = open_store(url)
     path = sqlite_path(url)
     assert path is not None
     path.rename(path.with_suffix(".moved"))
@@ -123,8 +130,9 @@ def test_a_file_that_was_replaced_is_noticed(url: str) -> None:
 
 def test_a_failing_trigger_leaves_nothing_of_the_batch(url: str, ids: ReadIds) -> None:
     trigger = "CREATE TRIGGER no BEFORE INSERT ON calls WHEN NEW.model = 'm' BEGIN SELECT RAISE(FAIL, 'no'); END"
-    store = Store.open(url)
-    store._engine.connect().exec_driver_sql(trigger).connection.close()
+    store = open_store(url)
+    with contextlib.closing(sqlite3.connect(str(sqlite_path(url)))) as other:
+        other.execute(trigger)
     assert store.write([call(1), call(2, model="m")]) == Written(1, refused=1)
     store.close()
     assert ids() == [call(1).id]
@@ -162,7 +170,7 @@ def test_an_older_ledger_is_upgraded_and_keeps_its_version_table(tmp_path: Path)
         with engine.begin() as connection:
             connection.execute(text("DELETE FROM alembic_version"))
         ensure_schema(engine)
-        assert Store(engine, None).write([call(1)]) == Written(1)
+        assert SqlStore(engine).write([call(1)]) == Written(1)
     finally:
         engine.dispose()
 
@@ -178,13 +186,86 @@ def test_a_newer_ledger_is_written_to(url: str, ids: ReadIds, fill: Fill) -> Non
     assert ids() == [call(1).id, call(2).id]
 
 
-def test_opening_needs_no_alembic_unless_a_migration_is_due(url: str) -> None:
+def test_a_file_is_opened_without_sqlalchemy_unless_a_migration_is_due(url: str) -> None:
     script = (
-        "import sys\nfrom proxy.ledger.store import Store\n"
-        f"for _ in range(2): Store.open({url!r}).close()\nprint('alembic' in sys.modules)"
+        "import sys\nfrom proxy.ledger.writer import LedgerWriter\nfrom proxy.ledger.opening import open_store\n"
+        f"for _ in range(2): open_store({url!r}).close()\n"
+        "print([name for name in ('alembic', 'sqlalchemy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "[]"
+
+
+def test_sqlite_files_are_made_as_the_schema_says(url: str) -> None:
+    open_store(url).close()
+    engine = create_engine("sqlite://")
+    with contextlib.closing(sqlite3.connect(str(sqlite_path(url)))) as ours, engine.connect() as theirs:
+        metadata.create_all(theirs)
+        made = "SELECT name, sql FROM sqlite_master WHERE tbl_name = 'calls' AND sql IS NOT NULL ORDER BY name"
+        assert _squeezed(ours.execute(made)) == _squeezed(theirs.exec_driver_sql(made))
+    engine.dispose()
+
+
+def _squeezed(rows: Iterable[Sequence[str]]) -> dict[str, str]:
+    return {name: "".join(sql.split()) for name, sql in rows}
+
+
+def test_the_file_is_stamped_as_by_the_migrations(url: str) -> None:
+    open_store(url).close()
+    engine = create_engine(f"sqlite:///{sqlite_path(url)}")
+    try:
+        with engine.connect() as connection:
+            assert version_of(connection) == HEAD
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("stamp", ["DELETE FROM alembic_version", "DROP TABLE alembic_version"])
+def test_an_older_file_is_upgraded(url: str, stamp: str, ids: ReadIds) -> None:
+    open_store(url).close()
+    with contextlib.closing(sqlite3.connect(str(sqlite_path(url)), isolation_level=None)) as other:
+        other.execute("DROP TABLE calls")
+        other.execute(stamp)
+    store = open_store(url)
+    assert store.write([call(1)]) == Written(1)
+    store.close()
+    assert ids() == [call(1).id]
+
+
+def test_a_file_of_an_unknown_version_is_left_alone(url: str) -> None:
+    open_store(url).close()
+    with contextlib.closing(sqlite3.connect(str(sqlite_path(url)), isolation_level=None)) as other:
+        other.execute("UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(StoreError, match="0000"):
+        open_store(url)
+    with contextlib.closing(sqlite3.connect(str(sqlite_path(url)))) as other:
+        assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("0000",)]
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("sqlite:////var/lib/a.sqlite", "/var/lib/a.sqlite"),
+        ("sqlite:///near.sqlite", "near.sqlite"),
+        ("sqlite+pysqlite:////var/a.sqlite", "/var/a.sqlite"),
+        ("sqlite:////var/a%20b.sqlite", "/var/a b.sqlite"),
+        ("sqlite:////var/a.sqlite?timeout=3", "/var/a.sqlite"),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("postgresql+psycopg://me@db/ledger", None),
+    ],
+)
+def test_urls_mean_what_sqlalchemy_says(given: str, path: str | None) -> None:
+    assert sqlite_path(given) == (Path(path) if path else None)
+    database = make_url(given).database
+    assert path is None or database == path
+
+
+def test_a_default_url_leads_back_to_its_file(tmp_path: Path) -> None:
+    for name in ("plain", "a b", "100%", "q?x", "hash#1"):
+        assert sqlite_path(default_url(tmp_path / name)) == tmp_path / name / "ledger.sqlite"
+        assert make_url(default_url(tmp_path / name)).database == str(tmp_path / name / "ledger.sqlite")
 
 
 def test_proxies_that_start_together_agree(url: str) -> None:
@@ -192,7 +273,7 @@ def test_proxies_that_start_together_agree(url: str) -> None:
 
     def open_once() -> None:
         try:
-            Store.open(url).close()
+            open_store(url).close()
         except StoreError as error:
             faults.append(error)
 
@@ -228,7 +309,7 @@ def test_the_reader_cannot_write(fill: Fill, url: str) -> None:
 
 
 def test_reports_are_made_while_the_proxy_writes(url: str) -> None:
-    store = Store.open(url)
+    store = open_store(url)
     for number in range(5):
         store.write(some_calls(100, first=number * 100))
         report = build_report(
@@ -274,7 +355,7 @@ def test_what_was_flushed_survives_a_kill(url: str, ids: ReadIds) -> None:
     found = ids()
     assert len(found) >= 500
     assert found == [row.id for row in some_calls(len(found))]
-    store = Store.open(url)
+    store = open_store(url)
     assert store.write([call(10_000_000)]) == Written(1)
     store.close()
 

@@ -13,9 +13,10 @@ from structlog.testing import capture_logs
 
 from config.schema import Ledger
 from proxy.exchange.record import CallRecord
-from proxy.ledger.engine import sqlite_path
 from proxy.ledger.faults import StoreError
-from proxy.ledger.store import Store, Written
+from proxy.ledger.location import sqlite_path
+from proxy.ledger.opening import open_store
+from proxy.ledger.store import Written
 from proxy.ledger.writer import LedgerWriter
 from tests.ledger.conftest import Fill, ReadIds, StartWriter
 from tests.ledger.rows import NOON, call, calls
@@ -182,7 +183,7 @@ async def test_a_full_disk_keeps_the_rows_until_there_is_room(start: StartWriter
     def limit(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA max_page_count={pages[0]}")
 
-    writer = start(open_store=lambda at: Store.open(at, limit))
+    writer = start(open_store=lambda at: open_store(at, limit))
     rows = calls(3000)
     for row in rows:
         writer.record(row)
@@ -228,7 +229,7 @@ async def test_a_ledger_whose_directory_vanished_is_begun_anew(start: StartWrite
 
 
 async def test_a_locked_ledger_keeps_the_rows(start: StartWriter, url: str, ids: ReadIds) -> None:
-    writer = start(open_store=lambda at: Store.open(at, lambda c: c.execute("PRAGMA busy_timeout=1") and None))
+    writer = start(open_store=lambda at: open_store(at, lambda c: c.execute("PRAGMA busy_timeout=1") and None))
     assert await writer.flush(10)
     other = sqlite3.connect(str(sqlite_path(url)), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

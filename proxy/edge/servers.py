@@ -1,0 +1,137 @@
+"""Our side of mitmproxy's listeners: what its server instances and connection handlers ask of a master.
+
+mitmproxy's own master, with its addon manager, commands and option store, is for programs that people extend while
+they run; here one object answers the two hooks that are used. mitmproxy keeps its master and options in its module
+`ctx`: so there is one set of listeners a process. A connection is known here from its acceptance until it is handed
+over, and from then on by its Handover.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+import structlog
+from mitmproxy import ctx
+from mitmproxy.connection import Client
+from mitmproxy.proxy.commands import StartHook
+from mitmproxy.proxy.layer import NextLayer, NextLayerHook
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler, ServerInstance
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.server_hooks import ClientConnectedHook
+
+from proxy.edge.handover import Handover
+
+if TYPE_CHECKING:
+    from mitmproxy.master import Master
+    from mitmproxy.options import Options
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_S = 2**31  # our own deadlines apply; mitmproxy's are in the way of long thinking models
+
+
+class Hooks(Protocol):
+    """Whoever chooses what becomes of connections."""
+
+    def client_connected(self, client: Client) -> None:
+        """A client has connected, and nothing has been read yet. Setting `client.error` refuses it."""
+        ...
+
+    def next_layer(self, nextlayer: NextLayer) -> None:
+        """Choose `nextlayer.layer`, or leave it, to be asked again after the next piece."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The options that mitmproxy's listeners, handlers and first layers read."""
+
+    listen_host: str = ""
+    listen_port: int | None = None
+    tcp_timeout: int = _LONGEST_S
+    connection_strategy: str = "lazy"
+    keep_host_header: bool = True
+    proxy_debug: bool = False
+
+
+class Servers:
+    """mitmproxy's listeners. It is their `ServerManager`, their `Master` and its `addons` in one."""
+
+    def __init__(self) -> None:
+        self.connections: dict[tuple[object, ...] | str, ProxyConnectionHandler] = {}
+        self.handed_over: set[Handover] = set()
+        self.instances: list[ServerInstance[ProxyMode]] = []
+        self._hooks: Hooks | None = None
+
+    @property
+    def addons(self) -> "Servers":
+        """What mitmproxy's handlers tell their hooks to."""
+        return self
+
+    @property
+    def client_connections(self) -> int:
+        """How many there are."""
+        return len(self.connections) + len(self.handed_over)
+
+    async def start(self, modes: Sequence[ProxyMode], hooks: Hooks) -> None:
+        """Open a listener for each mode; one that fails has `last_exception` and is not running."""
+        self._hooks = hooks
+        ctx.master = cast("Master", self)
+        ctx.options = cast("Options", _Options())
+        self.instances = [ServerInstance.make(mode, self) for mode in modes]
+        for instance in self.instances:
+            with suppress(OSError):
+                await instance.start()
+
+    async def stop_accepting(self) -> None:
+        """Close the listeners; connections stay."""
+        instances, self.instances = self.instances, []
+        for instance in instances:
+            if instance.is_running:
+                await instance.stop()
+
+    def close_connections(self) -> None:
+        """Close all that are left."""
+        for handler in list(self.connections.values()):
+            for io in list(handler.transports.values()):
+                if io.handler is not None:
+                    io.handler.cancel("stopping")
+        for handover in list(self.handed_over):
+            handover.transport.close()
+
+    # -- what mitmproxy calls
+
+    @contextmanager
+    def register_connection(
+        self, connection_id: tuple[object, ...] | str, handler: ProxyConnectionHandler
+    ) -> Iterator[None]:
+        """See mitmproxy's ServerManager."""
+        self.connections[connection_id] = handler
+        try:
+            yield
+        finally:
+            self.connections.pop(connection_id, None)  # it may have been handed over
+
+    async def handle_lifecycle(self, hook: StartHook) -> None:
+        """See mitmproxy's AddonManager. An exception here would end the connection's task with its socket open."""
+        hooks = self._hooks
+        if hooks is None:
+            return
+        try:
+            if isinstance(hook, NextLayerHook):
+                hooks.next_layer(hook.data)
+            elif isinstance(hook, ClientConnectedHook):
+                hooks.client_connected(hook.client)
+        except Exception as failure:
+            log.error("hook_failed", hook=hook.name, error=type(failure).__name__, exc_info=failure)
+
+    # -- handing over
+
+    def hand_over(self, client: Client) -> Handover:
+        """The right to this client's socket."""
+        return Handover(self.connections[client.id], client, begun=self._begun, over=self.handed_over.discard)
+
+    def _begun(self, handover: Handover) -> None:
+        self.connections.pop(handover.client_id, None)
+        self.handed_over.add(handover)
