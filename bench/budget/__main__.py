@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import subprocess
 import sys
 from types import FrameType
 from typing import NoReturn
@@ -10,6 +9,7 @@ from typing import NoReturn
 from bench.budget import record
 from bench.budget.callgrind import is_there
 from bench.budget.counts import NAMES, Counted, working
+from bench.budget.profile import hottest_c, hottest_python
 from bench.failures import BenchFailed
 
 _HOTTEST = 25
@@ -39,19 +39,6 @@ def _count(names: list[str]) -> list[Counted]:
             one = counted[-1]
             _say(f"{name}: {one.median:,} (rounds: {', '.join(f'{each:,}' for each in one.rounds)}; {one.spread:.2%})")
     return counted
-
-
-def _profile(name: str) -> None:
-    with working([name], _say) as work:
-        counted = work.count(name)
-        (file,) = counted.files
-        told = subprocess.run(
-            ["callgrind_annotate", "--auto=no", str(file)], capture_output=True, text=True, check=True
-        )
-    lines = [line.rstrip() for line in told.stdout.splitlines()]
-    start = next(number for number, line in enumerate(lines) if "file:function" in line)
-    print(f"instructions of {name}, one: {counted.median:,}; the hottest functions, over the round:")
-    print("\n".join([line for line in lines[start:] if line][: _HOTTEST + 2]))
 
 
 def _compare(counts: dict[str, int], kept: record.Record) -> int:
@@ -90,7 +77,8 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace, names: list[str]) -> int:
     if arguments.profile:
-        _profile(arguments.profile)
+        print(hottest_c(arguments.profile, _say, _HOTTEST) + "\n", flush=True)
+        print(hottest_python(arguments.profile, _say, _HOTTEST))
         return 0
     if arguments.write:
         counts = {one.name: one.median for one in _count(names)}

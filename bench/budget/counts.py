@@ -51,6 +51,11 @@ class Work:
         self._caller = caller
         self._number = 0  # of the last distinct call; 0 is the one that is repeated
 
+    @property
+    def pid(self) -> int:
+        """The proxy's process id."""
+        return self._proxy.pid
+
     def warm(self, names: Sequence[str]) -> None:
         """Let everything happen that happens only at first. Not counted."""
         rounds = {"hit": self._hits, "forward": self._forwards}
