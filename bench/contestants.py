@@ -41,6 +41,7 @@ class Upstream:
         self._program.wait_until(ready.exists)
         ports = json.loads(ready.read_text())
         self.port: int = ports["port"]
+        self.pace: tuple[str, int] = ("127.0.0.1", ports["pace"])  # lets events of streams without an interval go
         self._control: int = ports["control"]
 
     def __enter__(self) -> Self:

@@ -102,9 +102,9 @@ class Program:
         """Its process id."""
         return self._process.pid
 
-    def wait_until(self, is_ready: Callable[[], bool]) -> float:
+    def wait_until(self, is_ready: Callable[[], bool], within_s: float = _READY_S) -> float:
         """Wait until it is; returns the seconds since its start. Raises BenchFailed with the end of its output."""
-        give_up_at = time.perf_counter() + _READY_S
+        give_up_at = time.perf_counter() + within_s
         while time.perf_counter() < give_up_at and self._process.poll() is None:
             if is_ready():
                 return time.perf_counter() - self.started_at

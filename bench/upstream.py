@@ -2,7 +2,7 @@
 
 Run as `python -m bench.upstream`. Rules: it must never be the bottleneck, so it reads nothing but the order in a body;
 each streamed event is written on its own, at its own time, with that time inside. A second, plain port gives its
-counters as JSON to whoever connects.
+counters as JSON to whoever connects; a third one paces streams that have no interval (upstream_pace.py).
 """
 
 import argparse
@@ -20,6 +20,7 @@ import uvloop
 
 from bench import upstream_http1
 from bench.upstream_http2 import Http2Wire, header_block
+from bench.upstream_pace import Pace, PaceControl
 from bench.work import Order, answer, event, last_events, order_of
 
 _WHOLE: Final = [
@@ -68,15 +69,18 @@ class Reply(Protocol):
 
 
 class Play:
-    """One streamed answer: event number n is due n intervals after the first."""
+    """One streamed answer: event number n is due n intervals after the first, or at the client's word."""
 
-    __slots__ = ("_counters", "_loop", "_order", "_reply", "_sent", "_started_at")
+    __slots__ = ("_counters", "_loop", "_order", "_pace", "_reply", "_sent", "_started_at")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, order: Order, reply: Reply, counters: Counters) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, order: Order, reply: Reply, counters: Counters, pace: Pace
+    ) -> None:
         self._loop = loop
         self._order = order
         self._reply = reply
         self._counters = counters
+        self._pace = pace
         self._sent = 0
         self._started_at = 0.0
 
@@ -96,14 +100,18 @@ class Play:
         self._reply.piece(event(self._sent, time.monotonic_ns(), wants_usage=order.wants_usage), is_end=False)
         self._sent += 1
         self._counters.events += 1
-        self._loop.call_at(self._started_at + self._sent * order.interval_us / 1e6, self._step)
+        if order.interval_us:
+            self._loop.call_at(self._started_at + self._sent * order.interval_us / 1e6, self._step)
+        else:
+            self._pace.wait(self._step)
 
 
 class Connection(asyncio.Protocol):
     """One client's connection, of either version."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, counters: Counters) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, counters: Counters, pace: Pace) -> None:
         self._loop = loop
+        self._pace = pace
         self.counters = counters
         self.transport: asyncio.Transport
         self.is_closed = False
@@ -163,7 +171,7 @@ class Connection(asyncio.Protocol):
             return
         if order.events:
             self.counters.streams += 1
-            Play(self._loop, order, reply, self.counters).start()
+            Play(self._loop, order, reply, self.counters, self._pace).start()
         else:
             self.counters.answers += 1
             reply.whole(answer(order.number))
@@ -225,7 +233,7 @@ class Http2Reply:
 
 async def _serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
-    counters = Counters()
+    counters, pace = Counters(), Pace()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(arguments.cert, arguments.key)
     context.set_alpn_protocols(["h2", "http/1.1"])
@@ -235,9 +243,14 @@ async def _serve(arguments: argparse.Namespace) -> None:
         counters.most_open = counters.open
         writer.close()
 
-    server = await loop.create_server(lambda: Connection(loop, counters), "127.0.0.1", 0, ssl=context, backlog=4096)
-    control = await asyncio.start_server(tell, "127.0.0.1", 0)
-    ports = {"port": server.sockets[0].getsockname()[1], "control": control.sockets[0].getsockname()[1]}
+    servers = {
+        "port": await loop.create_server(
+            lambda: Connection(loop, counters, pace), "127.0.0.1", 0, ssl=context, backlog=4096
+        ),
+        "control": await asyncio.start_server(tell, "127.0.0.1", 0),
+        "pace": await loop.create_server(lambda: PaceControl(pace), "127.0.0.1", 0),
+    }
+    ports = {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}
     part = arguments.ready_file.with_suffix(".part")
     part.write_text(json.dumps({**ports, "pid": os.getpid()}))
     part.replace(arguments.ready_file)
@@ -245,8 +258,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     await stopped.wait()
-    server.close()
-    control.close()
+    for server in servers.values():
+        server.close()
 
 
 def _arguments() -> argparse.Namespace:
