@@ -65,16 +65,14 @@ class Program:
     """A program of ours on a core of its own. Leaving it stops it."""
 
     def __init__(
-        self, command: Sequence[str], *, core: int | None, log: Path, variables: Mapping[str, str] | None = None
+        self, command: Sequence[str], *, core: int, log: Path, variables: Mapping[str, str] | None = None
     ) -> None:
-        """`core` None: wherever the kernel likes."""
         libc = ctypes.CDLL(None)
         parent = os.getpid()
 
         def prepare() -> None:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if core is not None:
-                pin(core)
+            pin(core)
             if os.getppid() != parent:
                 os._exit(1)
 

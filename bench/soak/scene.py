@@ -11,17 +11,17 @@ import os
 import signal
 import sqlite3
 import ssl
+import subprocess
 import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bench.failures import BenchFailed
-from bench.processes import Program
 from bench.soak.samples import Stats, read_stats
 from proxy import runtime
 from proxy.demo.dialects import HOSTS
@@ -29,6 +29,8 @@ from proxy.demo.process import SimulatorProcess
 from proxy.exchange.provider import Json
 from proxy.runtime import Runtime
 
+_READY_S: Final = 60.0
+_STOP_S: Final = 30.0
 _SETTLED_S: Final = 90.0
 _POLL_S: Final = 0.1
 _CACHE_BYTES: Final = 1024 * 1024
@@ -41,7 +43,7 @@ class Scene:
 
     directory: Path
     simulator: SimulatorProcess
-    program: Program
+    pid: int  # of the proxy
     proxy: Runtime
 
     @property
@@ -80,7 +82,7 @@ class Scene:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(settings(self.directory, self.simulator, variant)))
         part.replace(path)
-        os.kill(self.program.pid, signal.SIGHUP)
+        os.kill(self.pid, signal.SIGHUP)
 
     async def settle(self) -> Stats:
         """Wait until nothing is under way; returns the last look, which shows what still was when time was up."""
@@ -138,20 +140,37 @@ def scene(directory: Path) -> Iterator[Scene]:
     with SimulatorProcess(directory / "simulator", _SIMULATOR) as simulator:
         config = directory / "skinflint.yaml"
         config.write_text(json.dumps(settings(directory, simulator, 0)))
-        command = [sys.executable, "-P", "-m", "proxy", "run", "--config", str(config)]
-        variables = {"PYTHONPATH": str(Path(__file__).parents[2])}
-        with Program(command, core=None, log=directory / "proxy.log", variables=variables) as program:
-            found: list[Runtime] = []
-            program.wait_until(lambda: _is_up(directory / "data", program.pid, found.append))
-            yield Scene(directory, simulator, program, found[0])
+        with (directory / "proxy.log").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "proxy", "run", "--config", str(config), "--lifeline"],
+                stdin=subprocess.PIPE,  # its lifeline: it ends with us, however we end
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+                start_new_session=True,
+            )
+        try:
+            yield Scene(directory, simulator, process.pid, _ready(process, directory))
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
 
 
-def _is_up(data_dir: Path, pid: int, found: Callable[[Runtime], None]) -> bool:
-    ready = runtime.read(data_dir)
-    if ready is None or ready.pid != pid:
-        return False
-    found(ready)
-    return True
+def _ready(process: subprocess.Popen[bytes], directory: Path) -> Runtime:
+    """Where it listens, once it does. Raises BenchFailed."""
+    give_up_at = time.monotonic() + _READY_S
+    while time.monotonic() < give_up_at and process.poll() is None:
+        ready = runtime.read(directory / "data")
+        if ready is not None and ready.pid == process.pid:
+            return ready
+        time.sleep(_POLL_S)
+    raise BenchFailed(f"the proxy did not start:\n{(directory / 'proxy.log').read_text(errors='replace')[-2000:]}")
 
 
 @contextlib.asynccontextmanager
