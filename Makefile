@@ -6,7 +6,7 @@ NODE := tests/e2e/node
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: setup demo run test lint types format lock bench clean clients node-clients
+.PHONY: setup demo run test lint types format lock bench soak clean clients node-clients
 setup: $(VENV)/.ready
 clients: $(CLIENTS)/.ready
 node-clients: $(NODE)/node_modules/.ready
@@ -52,6 +52,10 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m bench
+
+# SOAK_MINUTES says how long; 30 unless it is set.
+soak: setup
+	$(BIN)/python -m bench.soak
 
 # Locks hold versions and hashes only.
 LOCK = $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from proxy import version
+from proxy.admin import held
 from proxy.counters import Counters
 from proxy.edge.bridge import Bridge, Snapshot
 from proxy.ledger.writer import LedgerWriter
@@ -70,6 +71,7 @@ class Views:
             "exchanges_in_flight": len(self.bridge.tasks),
             "upstream": [asdict(use) for use in snapshot.pool.use()],
             "ledger": asdict(self.ledger.status()) if self.ledger is not None else None,
+            "process": asdict(held.look()),
         }
 
     def gauges(self) -> Iterable[Gauge]:
@@ -82,6 +84,7 @@ class Views:
         yield Gauge("skinflint_client_connections_open", "Client connections intercepted now.", (), self._clients)
         yield Gauge("skinflint_exchanges_in_flight", "Calls being answered now.", (), self._exchanges)
         yield Gauge("skinflint_ledger_rows", "Rows of the ledger, by state.", ("state",), self._ledger_rows)
+        yield Gauge("skinflint_tasks", "Tasks that have not ended, by kind.", ("kind",), self._tasks)
 
     def _connections(self) -> Samples:
         return [((use.origin, use.protocol), float(use.connections)) for use in self.snapshot().pool.use()]
@@ -102,6 +105,9 @@ class Views:
 
     def _exchanges(self) -> Samples:
         return [((), float(len(self.bridge.tasks)))]
+
+    def _tasks(self) -> Samples:
+        return [((kind,), float(count)) for kind, count in held.tasks_by_kind().items()]
 
     def _ledger_rows(self) -> Samples:
         if self.ledger is None:

@@ -18,6 +18,7 @@ from config.schema import Upstream
 
 HTTP1 = "HTTP/1.1"
 HTTP2 = "HTTP/2"
+_SLACK_S = 1.0
 _UNPROBED_STREAMS = 8  # a sidecar's usual traffic never needs to know the limit; no server allows fewer
 
 
@@ -117,6 +118,9 @@ def open_lane(settings: Upstream, origin: Origin, address: tuple[str, int] | Non
         .referer(False)
         .no_proxy()
         .timeout(timedelta(seconds=settings.total_timeout_s))
+        # Our own deadlines come first and answer the client; but only this one takes a silent call off its connection,
+        # which would stay open for as long as a whole call may take.
+        .read_timeout(timedelta(seconds=max(settings.first_byte_timeout_s, settings.idle_timeout_s) + _SLACK_S))
         .connect_timeout(timedelta(seconds=settings.connect_timeout_s))
         .pool_idle_timeout(timedelta(seconds=settings.keepalive_s))
         .tcp_nodelay(True)

@@ -109,6 +109,7 @@ async def test_statistics_are_json(ask: Ask, operators: Operators) -> None:
     assert stats["ledger"] == {"state": "ok", "reason": "", "queued": 1, "written": 2, "lost": 3}
     assert stats["upstream"] == []
     assert (stats["client_connections"], stats["exchanges_in_flight"]) == (0, 0)
+    assert (stats["process"]["tasks"]["flight"], stats["process"]["threads"] >= 1) == (0, True)
 
 
 async def test_without_a_ledger_there_is_none() -> None:

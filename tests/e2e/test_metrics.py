@@ -49,6 +49,7 @@ METRICS = {
     "skinflint_client_connections_open",
     "skinflint_exchanges_in_flight",
     "skinflint_ledger_rows",
+    "skinflint_tasks",
     "process_resident_memory_bytes",
 }
 

@@ -246,6 +246,18 @@ async def test_the_whole_answer_has_a_deadline(simulator: Simulator, make_pool: 
     assert failure.code in ("http_response_timeout", "http_response_incomplete")
 
 
+@pytest.mark.parametrize("fault", [Faults(latency_s=60.0), Faults(stall_after=0)])
+@pytest.mark.parametrize("buffered", [True, False])
+async def test_a_call_that_was_given_up_does_not_stay_at_the_origin(
+    simulator: Simulator, make_pool: MakePool, fault: Faults, buffered: bool
+) -> None:
+    simulator.faults.append(fault)
+    pool = make_pool(simulator, first_byte_timeout_s=0.1, idle_timeout_s=0.1)
+    failure = await failure_of(pool, request(CHAT_STREAM), buffered=buffered)
+    assert failure.status == 504
+    await until(lambda: simulator.traffic.active_streams == 0)
+
+
 @asynccontextmanager
 async def silent() -> AsyncIterator[int]:
     """A listener that accepts and never says a word."""
