@@ -3,7 +3,7 @@
 mitmproxy's connection handler imports each protocol that mitmproxy speaks, its options a second YAML library, aiohttp's
 server its client, Prometheus' registry the standard library's web server, and structlog the whole of Rich. That is
 30 MB and half of every start. So packages are put in place without running their `__init__`, and modules of which only
-some names are touched, in annotations, are stood in for by empty ones that have those names.
+some names are touched, in annotations and comparisons, are stood in for by empty ones that have those names.
 
 Rules: nothing is stood in for that has been imported already; a package's modules are imported when they are named;
 asking a stand-in for any other name runs the real module in it. The libraries themselves are not changed.
@@ -13,17 +13,19 @@ import sys
 from importlib import import_module, metadata
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Final
 
 # Packages whose `__init__` imports all that is in them.
 _PACKAGES: Final = ("aiohttp", "mitmproxy.proxy.layers", "prometheus_client")
 
-# Modules, and the names in them that others import but do not use.
+# Modules, and the names in them that are mentioned but not used.
 _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "mitmproxy.http": (),
     "mitmproxy.options": ("Options",),
     "mitmproxy.proxy.layers.http": ("HTTPMode",),
+    # Its listeners for UDP and for WireGuard: ours are asked whether they are such.
+    "mitmproxy_rs": ("Stream", "udp.UdpServer", "wireguard.WireGuardServer"),
 }
 
 # Libraries, and what they do without where it is not installed.
@@ -48,7 +50,9 @@ def _stand_in(spec: ModuleSpec, members: tuple[str, ...]) -> None:
     bare.submodule_search_locations = places
     module = module_from_spec(bare)
     for member in members:
-        setattr(module, member, type(member, (), {}))
+        space, _, own = member.rpartition(".")
+        holder = module.__dict__.setdefault(space, SimpleNamespace()) if space else module
+        setattr(holder, own, type(own, (), {}))
 
     def missing(wanted: str) -> object:
         if wanted == "__version__":
