@@ -40,6 +40,7 @@ from proxy.ledger.prices import PriceBook
 from proxy.ledger.pricing import ExchangePricing
 from proxy.ledger.writer import LedgerWriter
 from proxy.logs import setup as setup_logs
+from proxy.memory import settle as settle_memory
 from proxy.metrics import LiveGauges, Metrics
 from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
@@ -86,7 +87,7 @@ class Skinflint:
             leaves=LeafIssuer(self._authority, clock=time.time),
             pins=PinMemory(settings.passthrough.learn_ttl_s, time.monotonic),
         )
-        self._edge = Edge(self._bridge, settings.listeners)
+        self._edge = Edge(self._bridge, settings.listeners, first_client=self._load_prices)
         views = Views(
             snapshot=lambda: self._snapshot,
             state=lambda: self._state,
@@ -178,8 +179,7 @@ class Skinflint:
     # -- parts
 
     def _build(self, settings: Settings, registry: Registry, pool: Pool) -> Snapshot:
-        book = PriceBook(load_prices(settings.cost.prices))
-        threading.Thread(target=book.warm, name="prices", daemon=True).start()
+        book = self._prices = PriceBook(load_prices(settings.cost.prices))
         parts = Parts(
             registry=registry,
             pricing=ExchangePricing(book),
@@ -198,6 +198,15 @@ class Skinflint:
             passing=compose(passing, _switched, self._stage_failed),
             pool=pool,
         )
+
+    def _load_prices(self) -> None:
+        """The price list takes 0.2 s and 10 MB: not before there is a client, and beside the first call."""
+
+        def load() -> None:
+            self._prices.warm()
+            settle_memory()
+
+        threading.Thread(target=load, name="prices", daemon=True).start()
 
     def _open_ledger(self, settings: Settings) -> LedgerWriter | None:
         if not settings.ledger.enabled:

@@ -6,7 +6,6 @@ could not start.
 
 import asyncio
 import contextlib
-import gc
 import signal
 from collections.abc import Callable
 
@@ -19,6 +18,7 @@ from config.schema import Settings
 from proxy.app import Skinflint
 from proxy.edge.master import ListenError
 from proxy.logs import setup as setup_logs
+from proxy.memory import settle as settle_memory
 from proxy.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -32,14 +32,6 @@ def run(loader: SettingsLoader, on_ready: Callable[[Runtime], None]) -> int:
     setup_logs(settings.log)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(loader, settings, on_ready))
-
-
-def _settle_memory() -> None:
-    """What was made at start stays for good: the collector need not look at it again, and calls make little garbage
-    in cycles, so it need not come often either."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
 
 
 async def _run(loader: SettingsLoader, settings: Settings, on_ready: Callable[[Runtime], None]) -> int:
@@ -58,7 +50,7 @@ async def _run(loader: SettingsLoader, settings: Settings, on_ready: Callable[[R
         return 1
     log.info("ready", listeners=[listener.address for listener in runtime.listeners], admin=runtime.admin)
     on_ready(runtime)
-    _settle_memory()
+    settle_memory()
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_POLL_S):

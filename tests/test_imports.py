@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "proxy.admin": {
         "config", "proxy", "proxy.counters", "proxy.edge", "proxy.exchange", "proxy.ledger", "proxy.metrics",
-        "proxy.stores",
+        "proxy.stores", "proxy.tasks",
     },
     "addons": {
         "config", "proxy.exchange", "proxy.providers", "proxy.stores", "proxy.tasks", "proxy.upstream.retry_budget",

@@ -24,6 +24,12 @@ class Readiness:
     reasons: tuple[str, ...] = ()
 
 
+def said(readiness: Readiness) -> tuple[int, str]:
+    """The status and text of /readyz."""
+    lines = ("ready" if readiness.ready else "not ready", *readiness.reasons)
+    return 200 if readiness.ready else 503, "".join(f"{line}\n" for line in lines)
+
+
 @dataclass(frozen=True, slots=True)
 class Views:
     """The parts that are looked at."""

@@ -1,7 +1,7 @@
 """The listeners of the settings, as mitmproxy's modes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mitmproxy.proxy.mode_specs import ProxyMode
 
@@ -30,12 +30,14 @@ class ListenError(Exception):
 class Edge:
     """The client side as a whole."""
 
-    def __init__(self, bridge: Bridge, listeners: Sequence[Listener]) -> None:
+    def __init__(self, bridge: Bridge, listeners: Sequence[Listener], *, first_client: Callable[[], None]) -> None:
+        """`first_client` is called once, when the first client connects."""
         self._listeners = listeners
         modes = {mode_spec(listener, number): going(listener) for number, listener in enumerate(listeners)}
         self._modes = [ProxyMode.parse(spec) for spec in modes]
         self._servers = Servers()
-        self.select = Select(bridge, self._servers, {k: v for k, v in modes.items() if v is not None})
+        known = {spec: goes for spec, goes in modes.items() if goes is not None}
+        self.select = Select(bridge, self._servers, known, first_client)
 
     async def start(self) -> list[tuple[str, str]]:
         """Open all listeners; returns (mode, address) of each. Raises ListenError."""

@@ -5,7 +5,7 @@ leave mitmproxy by handover; the decision itself is in decide.py.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import structlog
@@ -35,10 +35,13 @@ class Select:
     """See the module. `modes`: mitmproxy's mode specification -> where its connections go, where the listener says so;
     CONNECT and the kernel say it for all others."""
 
-    def __init__(self, bridge: Bridge, servers: Servers, modes: dict[str, Going]) -> None:
+    def __init__(
+        self, bridge: Bridge, servers: Servers, modes: dict[str, Going], first_client: Callable[[], None]
+    ) -> None:
         self.bridge = bridge
         self._servers = servers
         self._modes = modes
+        self._first_client: Callable[[], None] | None = first_client
         self.accepting = True
 
     # -- decide.Rules
@@ -60,6 +63,9 @@ class Select:
 
     def client_connected(self, client: Client) -> None:
         """Put the gate in, before anything is read."""
+        if self._first_client is not None:
+            called, self._first_client = self._first_client, None
+            called()
         if not self.accepting or self._servers.client_connections > self.bridge.settings.limits.max_connections:
             client.error = "too many connections"
             self.bridge.count_connection("refused")

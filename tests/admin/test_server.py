@@ -1,5 +1,6 @@
 """The operators' listener, over a real socket."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -68,9 +69,13 @@ def operators() -> Operators:
 
 
 @pytest.fixture
-async def ask(operators: Operators) -> AsyncIterator[Ask]:
+async def address(operators: Operators) -> str:
+    return await operators.server.start("127.0.0.1:0")
+
+
+@pytest.fixture
+async def ask(operators: Operators, address: str) -> AsyncIterator[Ask]:
     """`ask("/livez")`: status, content type and text."""
-    address = await operators.server.start("127.0.0.1:0")
     async with aiohttp.ClientSession(f"http://{address}") as session:
 
         async def asked(path: str, method: str = "GET", **fields: str) -> tuple[int, str, str]:
@@ -83,6 +88,61 @@ async def ask(operators: Operators) -> AsyncIterator[Ask]:
 
 async def test_it_is_alive(ask: Ask) -> None:
     assert (await ask("/livez"))[0] == 200
+
+
+async def say(address: str, *pieces: bytes) -> bytes:
+    """Send the pieces one by one; returns all that comes."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize("path", [b"/livez", b"/readyz", b"/livez?verbose"])
+async def test_a_probe_may_come_in_pieces(ask: Ask, address: str, path: bytes) -> None:
+    request = b"GET " + path + b" HTTP/1.1\r\nhost: x\r\n\r\n"
+    for cut in range(1, len(request)):
+        answer = await say(address, request[:cut], request[cut:])
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), cut
+        assert answer.endswith((b"\r\n\r\nok\n", b"\r\n\r\nready\n")), cut
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"HEAD /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 200),
+        (b"POST /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}", 405),
+        (b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}", 200),
+        (b"GET /livez HTTP/1.0\r\n\r\n", 200),
+        (b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 2_000 + b"\r\n", 400),
+    ],
+)
+async def test_what_is_no_plain_probe_is_answered_too(ask: Ask, address: str, request_: bytes, status: int) -> None:
+    answer = await say(address, request_)
+    assert int(answer.split(b" ")[1]) == status
+
+
+async def test_requests_that_come_together_are_all_answered(ask: Ask, address: str) -> None:
+    first = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
+    last = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    assert (await say(address, first + last)).count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_who_asks_nothing_is_closed_at_the_end(operators: Operators, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /")
+    await say(address, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")  # by then the other has been accepted
+    await operators.server.stop()
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_it_is_ready_while_it_runs(ask: Ask, operators: Operators) -> None:
@@ -160,12 +220,11 @@ async def test_there_is_an_index_and_nothing_else(ask: Ask) -> None:
     assert (await ask("/v1/nothing"))[0] == 404
 
 
-async def test_an_address_in_use_is_an_error(ask: Ask, operators: Operators) -> None:
-    bound = operators.server._runner.addresses[0]
+async def test_an_address_in_use_is_an_error(ask: Ask, address: str) -> None:
     second = Operators()
     try:
         with pytest.raises(OSError, match=r"(?i)address already in use|error while attempting to bind"):
-            await second.server.start(f"{bound[0]}:{bound[1]}")
+            await second.server.start(address)
     finally:
         await second.server.stop()
 

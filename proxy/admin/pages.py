@@ -1,0 +1,69 @@
+"""What operators may ask for, in full: /livez, /readyz, /metrics, /v1/stats, POST /v1/cache/clear.
+
+Nothing here shows a prompt, an answer or a credential. Importing this module imports aiohttp and Prometheus'
+exposition: 10 MB and 0.15 s that a proxy which is only probed never pays (see server.py).
+"""
+
+import asyncio
+
+import orjson
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import CollectorRegistry
+
+from proxy.admin.views import Views, said
+
+
+class Pages:
+    """aiohttp's server without a socket of its own: connections are handed to it."""
+
+    def __init__(self, registry: CollectorRegistry, views: Views) -> None:
+        self._registry = registry
+        self._views = views
+        app = web.Application()
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/v1/stats", self._stats)
+        app.router.add_post("/v1/cache/clear", self._clear)
+        app.router.add_get("/", self._index)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+
+    async def start(self) -> None:
+        """Get ready to take connections."""
+        await self._runner.setup()
+
+    def take(self, transport: asyncio.Transport, seen: bytes) -> None:
+        """Go on with a connection of which `seen` has been read."""
+        server = self._runner.server
+        assert server is not None, "taken before the start"
+        protocol = server()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(seen)
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        await self._runner.cleanup()
+
+    async def _livez(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        status, text = said(self._views.readiness())
+        return web.Response(text=text, status=status)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = encode(self._registry)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        return web.Response(body=orjson.dumps(self._views.stats()), content_type="application/json")
+
+    async def _clear(self, request: web.Request) -> web.Response:
+        cleared = await self._views.clear_cache()
+        return web.Response(body=orjson.dumps({"cleared": cleared}), content_type="application/json")
+
+    async def _index(self, request: web.Request) -> web.Response:
+        return web.Response(text="Skinflint: /livez /readyz /metrics /v1/stats\n")
