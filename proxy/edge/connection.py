@@ -13,7 +13,7 @@ import structlog
 
 from proxy.edge.acceptance import Acceptance
 from proxy.edge.channel import Channel
-from proxy.edge.destination import Destination
+from proxy.edge.destination import Destination, caller_of
 from proxy.edge.handover import Handover
 from proxy.edge.patience import Patience
 from proxy.edge.pins import PinKey
@@ -49,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
         self.bridge = bridge
         self.peer = peer
         self.destination = destination
+        self.caller = caller_of(peer, destination)
         self._handover = handover
         self._transport = handover.transport
         self.channel = Channel(

@@ -101,8 +101,7 @@ class ClientStream:
 
     def _run(self, body: bytes | Body) -> None:
         self.connection.no_deadline()
-        bridge = self.connection.bridge
-        self._task = bridge.tasks.spawn(bridge.serve(self, body), name="exchange")
+        self._task = self.connection.bridge.begin(self, body)
 
     def client_gone(self) -> None:
         """The client left, or gave this stream up."""
