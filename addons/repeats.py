@@ -116,8 +116,8 @@ class KnownRepeats:
 def can_repeat(stages: Sequence[Stage]) -> bool:
     """Nothing above the cache would say something new of a call that it has seen before."""
     for stage in stages:
-        if isinstance(stage, CacheStage):
-            return True
         if type(stage) not in _RETOLD:
             return False
+        if isinstance(stage, CacheStage):
+            return True
     return False
