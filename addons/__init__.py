@@ -14,11 +14,12 @@ from addons.fingerprint import Fingerprint
 from addons.identify import Identify
 from addons.meter import Meter, Pricing, Settled
 from addons.observe import Observe
+from addons.repeats import KnownRepeats, can_repeat
 from addons.retry import Retry
 from config.schema import Settings
 from proxy.exchange.chain import Stage
 from proxy.providers.registry import Registry
-from proxy.stores.base import Store
+from proxy.stores.base import Peeking, Store
 from proxy.tasks import TaskSet
 
 
@@ -51,3 +52,12 @@ def chain(settings: Settings, parts: Parts) -> list[Stage]:
         Retry(settings),
         TowardsOrigin(settings),
     ]
+
+
+def repeats(stages: list[Stage], settings: Settings, parts: Parts) -> KnownRepeats | None:
+    """The short way for calls that these stages have seen before; None where there is none."""
+    limit = settings.cache.memory.repeats_max_bytes
+    meter = next((stage for stage in stages if isinstance(stage, Meter)), None)
+    if meter is None or not limit or not isinstance(parts.store, Peeking) or not can_repeat(stages):
+        return None
+    return KnownRepeats(parts.fingerprint_key, parts.store, meter, limit)

@@ -86,7 +86,8 @@ class CacheStage:
         exchange.outcome = Outcome.HIT
         exchange.stored_usage = entry.usage
         exchange.stored_cost_nanousd = entry.cost_nanousd
-        exchange.cache_status = f"hit; ttl={int(ttl - age)}"
+        exchange.cache_status = cache_control.hit_status(age, ttl)
+        exchange.replayed = entry
         exchange.age_s = int(age)
         return Response(entry.status, list(entry.headers), body)
 

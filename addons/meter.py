@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from proxy.exchange.chain import Handler
-from proxy.exchange.headers import without
+from proxy.exchange.headers import HeaderList, without
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import NANO_PER_USD, CallRecord, Outcome
 from proxy.exchange.usage import Usage
@@ -53,20 +53,22 @@ class Meter:
             response.headers = [*kept, *self._said(exchange)]
         return response
 
-    def _said(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    def said_of_hit(self, cache_status: str, age_s: int) -> HeaderList:
+        """What stands last in the head of an answer from the cache."""
+        if not self._response_headers:
+            return []
+        return [*_outcome_fields(Outcome.HIT, cache_status, age_s), _cost_field(0)]
+
+    def _said(self, exchange: Exchange) -> HeaderList:
         """What the client is told: RFC 9211's Cache-Status, Age, and the cost where it is known by now."""
         outcome = exchange.outcome
-        status = exchange.cache_status or "fwd=bypass"
-        said = [(b"cache-status", b"skinflint; " + status.encode()), (b"x-skinflint-cache", outcome.value.encode())]
-        if exchange.age_s is not None:
-            said.append((b"age", b"%d" % exchange.age_s))
+        said = _outcome_fields(outcome, exchange.cache_status or "fwd=bypass", exchange.age_s)
         cost: int | None = 0
         if outcome not in (Outcome.HIT, Outcome.COLLAPSED):
             if exchange.call is None or not exchange.call.ended:
                 return said
             cost = self._pricing.cost(exchange, exchange.call.usage)
-        said.append((b"x-skinflint-cost-usd", b"unpriced" if cost is None else _usd(cost)))
-        return said
+        return [*said, _cost_field(cost)]
 
     def _finished(self, exchange: Exchange) -> None:
         if exchange.call is None:
@@ -74,14 +76,34 @@ class Meter:
         else:
             exchange.call.when_ended(lambda: self._settle(exchange))
 
+    def settle_again(
+        self, record: CallRecord, call_id: str, started_at: float, first_byte_s: float, total_s: float
+    ) -> None:
+        """Settle a hit that repeats the one of `record`. Seconds from the request's last byte; never raises."""
+        first_byte_ms = first_byte_s * 1000
+        try:
+            self._settled(
+                record.again(
+                    call_id,
+                    started_at,
+                    first_byte_ms=first_byte_ms,
+                    total_ms=total_s * 1000,
+                    overhead_ms=first_byte_ms,
+                    price_version=self._pricing.version,
+                )
+            )
+        except Exception as failure:
+            log.error("settle_failed", exchange=call_id, error=type(failure).__name__, exc_info=failure)
+
     def _settle(self, exchange: Exchange) -> None:
         try:
-            self._settled(self._priced(exchange))
+            self._settled(self.record(exchange))
         except Exception as failure:
             # The client has its answer: neither prices nor the ledger may take that back.
             log.error("settle_failed", exchange=exchange.id, error=type(failure).__name__, exc_info=failure)
 
-    def _priced(self, exchange: Exchange) -> CallRecord:
+    def record(self, exchange: Exchange) -> CallRecord:
+        """What the ledger is to know of this call, as far as it has come."""
         call = exchange.call
         outcome = Outcome.ERROR if exchange.error and exchange.outcome is not Outcome.REFUSED else exchange.outcome
         usage = exchange.stored_usage if exchange.outcome is Outcome.HIT else (call.usage if call else None)
@@ -143,6 +165,17 @@ def _overhead_s(exchange: Exchange, finished: float) -> float:
     before = call.started_at - exchange.received_at
     after = first - call.first_byte_at
     return max(0.0, before) + max(0.0, after)
+
+
+def _outcome_fields(outcome: Outcome, cache_status: str, age_s: int | None) -> HeaderList:
+    fields = [(b"cache-status", b"skinflint; " + cache_status.encode()), (b"x-skinflint-cache", outcome.value.encode())]
+    if age_s is not None:
+        fields.append((b"age", b"%d" % age_s))
+    return fields
+
+
+def _cost_field(nanousd: int | None) -> tuple[bytes, bytes]:
+    return b"x-skinflint-cost-usd", b"unpriced" if nanousd is None else _usd(nanousd)
 
 
 def _usd(nanousd: int) -> bytes:

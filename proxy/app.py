@@ -15,7 +15,7 @@ from typing import Literal
 
 import structlog
 
-from addons import Parts, chain
+from addons import Parts, chain, repeats
 from addons.identify import Identify
 from addons.meter import Meter
 from config.errors import Problem, SettingsError
@@ -197,6 +197,7 @@ class Skinflint:
             handler=compose(stages, _terminal(pool), self._stage_failed),
             passing=compose(passing, _switched, self._stage_failed),
             pool=pool,
+            repeats=repeats(stages, settings, parts),
         )
 
     def _load_prices(self) -> None:

@@ -27,11 +27,13 @@ from proxy.exchange.headers import HeaderList, first
 from proxy.exchange.model import Body, Ending, Exchange, Response
 from proxy.exchange.provider import ErrorShape
 from proxy.exchange.record import Outcome
+from proxy.exchange.repeats import Repeats
 from proxy.metrics import Metrics
 from proxy.providers.registry import Registry
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.wire.events import RequestHead, WireLimits
+from proxy.wire.http1 import Http1Server
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,7 @@ class Snapshot:
     handler: Handler
     passing: Handler  # only identifies and meters: for what is relayed
     pool: Pool
+    repeats: Repeats | None = None  # None: every call goes through the chain
 
 
 class Bridge:
@@ -57,11 +60,13 @@ class Bridge:
         metrics: Metrics,
         leaves: LeafIssuer,
         pins: PinMemory,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._snapshot = snapshot
         self._metrics = metrics
         self.leaves = leaves
         self.pins = pins
+        self._wall_clock = wall_clock
         self.tasks = TaskSet()
         self.connections: set[ClientConnection] = set()
         self._origin_id = secrets.token_hex(5)
@@ -104,8 +109,35 @@ class Bridge:
 
     # -- one exchange
 
-    async def serve(self, stream: ClientStream, body: bytes | Body) -> None:
-        """Run one request to its end. Never raises but CancelledError."""
+    def begin(self, stream: ClientStream, body: bytes | Body) -> asyncio.Task[None] | None:
+        """Answer a call that repeats another at once (None then); any other becomes a task."""
+        repeats = self._snapshot().repeats
+        key = None
+        if repeats is not None and stream.head.raw and isinstance(body, bytes):
+            key = repeats.key(stream.connection.caller, stream.head.raw, body)
+            if self._replay(stream, repeats, key):
+                return None
+        return self.tasks.spawn(self.serve(stream, body, key), name="exchange")
+
+    def _replay(self, stream: ClientStream, repeats: Repeats, key: bytes) -> bool:
+        connection, now, wall_time = stream.connection, time.monotonic(), self._wall_clock()
+        codec = connection.codec
+        try:
+            replay = repeats.find(key, wall_time)
+        except Exception as failure:
+            log.error("repeat_failed", error=type(failure).__name__, exc_info=failure)
+            return False
+        if replay is None or not isinstance(codec, Http1Server) or not codec.send_whole(replay.head, replay.body):
+            return False
+        stream.is_answering = True
+        first_byte_s = time.monotonic() - now
+        connection.flush()
+        replay.settle(self._new_id(), wall_time, first_byte_s, time.monotonic() - now)
+        connection.request_done(stream)
+        return True
+
+    async def serve(self, stream: ClientStream, body: bytes | Body, key: bytes | None = None) -> None:
+        """Run one request to its end. `key`: of the call among the repeats. Never raises but CancelledError."""
         connection = stream.connection
         snapshot = self._snapshot()
         exchange: Exchange | None = None
@@ -117,13 +149,15 @@ class Bridge:
                 settings=snapshot.settings,
                 client=connection.peer,
                 received_at=time.monotonic(),
-                wall_time=time.time(),
+                wall_time=self._wall_clock(),
             )
             if stream.head.upgrade or self.is_grpc(stream.head):
                 await run_upgrade(stream, exchange, snapshot.pool, snapshot.passing)
                 return
             response = await snapshot.handler(exchange)
             await _respond(stream, exchange, response)
+            if key is not None and snapshot.repeats is not None and exchange.replayed is not None:
+                _remember(snapshot.repeats, key, exchange, response)
         except MisdirectedError as failure:
             self.count_bad_request(failure.status)
             _answer(stream, failure.status, _plain_error(failure.status, "misdirected_request", str(failure)))
@@ -182,6 +216,13 @@ class Bridge:
             connection.close()
         await self.tasks.cancel()
         return left
+
+
+def _remember(repeats: Repeats, key: bytes, exchange: Exchange, response: Response) -> None:
+    try:
+        repeats.remember(key, exchange, response)
+    except Exception as failure:
+        log.error("repeat_failed", error=type(failure).__name__, exc_info=failure)
 
 
 async def _respond(stream: ClientStream, exchange: Exchange, response: Response) -> None:

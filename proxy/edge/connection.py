@@ -1,4 +1,4 @@
-"""One client's connection, once it is ours: socket, TLS and codec on one side, a task for each request on the other.
+"""One client's connection, once it is ours: channel and codec on one side, a task for each request on the other.
 
 Rules: no task is made before a request is complete, and none is scheduled for what can be answered at once. Reading
 stops while more is queued than is being used; writing tells its stream to wait while the socket is full. Every
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from proxy.edge.acceptance import Acceptance
-from proxy.edge.destination import Destination
+from proxy.edge.channel import Channel
+from proxy.edge.destination import Destination, caller_of
 from proxy.edge.handover import Handover
 from proxy.edge.patience import Patience
 from proxy.edge.pins import PinKey
@@ -48,48 +49,48 @@ class ClientConnection(asyncio.Protocol):
         self.bridge = bridge
         self.peer = peer
         self.destination = destination
+        self.caller = caller_of(peer, destination)
         self._handover = handover
         self._transport = handover.transport
-        self._tls = ServerTls(tls) if tls is not None else None
-        self._acceptance = Acceptance(bridge, peer, pin)
-        self._is_accepted = False
-        self._limits = bridge.wire_limits()
-        self.codec: Http1Server | Http2Server | None = None if tls is not None else Http1Server(self._limits)
+        self.channel = Channel(
+            handover.transport, ServerTls(tls) if tls is not None else None, Acceptance(bridge, peer, pin)
+        )
+        self._wire_limits = bridge.wire_limits()
+        self._limits = bridge.settings.limits
+        self.codec: Http1Server | Http2Server | None = None if tls is not None else Http1Server(self._wire_limits)
         self.streams: dict[int, ClientStream] = {}
         self._relay: Relay | None = None
-        self._writable = asyncio.Event()
-        self._writable.set()
         self.waiting_for_window: set[asyncio.Event] = set()  # streams that HTTP/2 flow control holds up
-        self._paused_for: set[str] = set()
-        self._closed = False
         self._handling = False
         self._next_wanted = False
         self._eof = False
-        self._lingers = False  # we are done, but the client is still sending
-        limits = bridge.settings.limits
-        self._patience = Patience(self._transport, stalled_s=limits.client_idle_s, on_deadline=self.close)
+        self._patience = Patience(self._transport, stalled_s=self._limits.client_idle_s, on_deadline=self.close)
 
     # -- the socket
 
     def start(self, initial: bytes) -> None:
         """The socket is ours; `initial` has already been read from it."""
         self.bridge.connections.add(self)
-        self._transport.set_write_buffer_limits(high=262_144)
-        self._patience.expect_within(self.bridge.settings.limits.client_head_s)
+        self.channel.start()
+        self._patience.expect_within(self._limits.client_head_s)
         self._patience.start()
         if initial:
             self.data_received(initial)
-        if self._handover.at_eof and not self._closed:
+        if self._handover.at_eof and not self.channel.is_closed:
             self.eof_received()
 
     def data_received(self, data: bytes) -> None:
-        if self._lingers:
+        channel = self.channel
+        if channel.lingers:
             return
         try:
-            plain = data if self._tls is None else self._decrypt(data)
+            plain = channel.receive(data)
+            if self.codec is None and channel.is_established:
+                self.codec = Http2Server(self._wire_limits) if channel.alpn == "h2" else Http1Server(self._wire_limits)
+                self.flush()
             if plain:
                 self._feed(plain)
-            if self._tls is not None and self._tls.is_closed and not self._eof:
+            if channel.is_ended and not self._eof:
                 self._client_ended()
         except Exception as failure:
             log.error("connection_failed", error=type(failure).__name__, exc_info=failure)
@@ -98,21 +99,19 @@ class ClientConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """FIN. Over TLS the client is gone (a half-close would have been a close_notify); over plain TCP it may still
         be waiting for its answers."""
-        if self._lingers:
+        if self.channel.lingers:
             self._transport.close()
             return False
-        if self._tls is not None and self._relay is None:
-            self._client_left()
+        if self.channel.is_secure and self._relay is None:
+            self.channel.client_left()
             self.close()
             return False
         self._client_ended()
-        return not self._closed
+        return not self.channel.is_closed
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._client_left()
-        self._closed = True
+        self.channel.lost()
         self._patience.stop()
-        self._writable.set()
         for stream in list(self.streams.values()):
             stream.client_gone()
         self.streams.clear()
@@ -120,40 +119,17 @@ class ClientConnection(asyncio.Protocol):
             self._relay.close()
         self.bridge.connections.discard(self)
         self._handover.finish()
-        self._tls = None  # OpenSSL's buffers need not wait for a collection
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self.channel.set_writable(is_writable=False)
 
     def resume_writing(self) -> None:
-        self._writable.set()
-        self.resume_reading("unread")
+        self.channel.set_writable(is_writable=True)
+        self.channel.resume_reading("unread")
         if self._next_wanted and not self._handling:
             self._go_on()
 
     # -- bytes to events
-
-    def _decrypt(self, data: bytes) -> bytes:
-        tls = self._tls
-        assert tls is not None
-        was_established = tls.established
-        try:
-            plain = tls.receive(data)
-        except ssl.SSLError as failure:
-            if pending := tls.pending():
-                self._transport.write(pending)
-            self._acceptance.failed(failure)
-            self.close()
-            return b""
-        if pending := tls.pending():
-            self._transport.write(pending)
-        if tls.established and not was_established:
-            self.codec = Http2Server(self._limits) if tls.alpn == "h2" else Http1Server(self._limits)
-            self.flush()
-        if plain and not self._is_accepted:
-            self._is_accepted = True
-            self._acceptance.accepted()
-        return plain
 
     def _feed(self, plain: bytes) -> None:
         codec = self.codec
@@ -163,7 +139,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._handle(codec.receive(plain))
         if codec.buffered() > HIGH_BYTES:
-            self.pause_reading("pipelined")
+            self.channel.pause_reading("pipelined")
         self.flush()
         for window in self.waiting_for_window:
             window.set()
@@ -178,7 +154,7 @@ class ClientConnection(asyncio.Protocol):
             while True:
                 for event in events:
                     self._dispatch(event)
-                if not self._next_wanted or self._closed or not self.is_writable:
+                if not self._next_wanted or self.channel.is_closed or not self.channel.is_writable:
                     return
                 self._next_wanted = False
                 events = codec.next_request()
@@ -191,14 +167,14 @@ class ClientConnection(asyncio.Protocol):
         self._next_wanted = True
         self._handle([])
         if codec is not None and codec.buffered() <= HIGH_BYTES:
-            self.resume_reading("pipelined")
+            self.channel.resume_reading("pipelined")
         self.flush()
         if self._eof and not self.streams and not self._next_wanted:
             self.close()
 
     def _dispatch(self, event: Event) -> None:
         if isinstance(event, RequestHead):
-            self._patience.expect_within(self.bridge.settings.limits.client_head_s)
+            self._patience.expect_within(self._limits.client_head_s)
             stream = self.streams[event.stream_id] = ClientStream(self, event)
             stream.begin()
         elif isinstance(event, BadRequest):
@@ -206,7 +182,7 @@ class ClientConnection(asyncio.Protocol):
         elif (found := self.streams.get(event.stream_id)) is not None:
             if isinstance(event, RequestData):
                 if found.is_waiting:  # a slow upload is no silent one
-                    self._patience.expect_within(self.bridge.settings.limits.client_head_s)
+                    self._patience.expect_within(self._limits.client_head_s)
                 found.receive(event.data)
             elif isinstance(event, RequestEnd):
                 found.receive_end()
@@ -237,58 +213,37 @@ class ClientConnection(asyncio.Protocol):
     def flush(self) -> None:
         """Send what the codec has to say; close when it is done."""
         codec = self.codec
-        if codec is None or self._closed:
+        if codec is None or self.channel.is_closed:
             return
         if output := codec.take_output():
-            self.send(output)
-        if not self.is_writable and isinstance(codec, Http2Server):
-            self.pause_reading("unread")  # or each request would add an answer to those that nobody reads
+            self.channel.send(output)
+        if not self.channel.is_writable and isinstance(codec, Http2Server):
+            self.channel.pause_reading("unread")  # or each request would add an answer to those that nobody reads
         if codec.wants_close:
             self.close(linger=isinstance(codec, Http1Server) and not codec.has_read_request)
 
     def send(self, data: bytes) -> None:
         """Plain bytes to the client."""
-        if not (self._closed or self._lingers or self._transport.is_closing()):
-            self._transport.write(data if self._tls is None else self._tls.send(data))
-
-    @property
-    def is_writable(self) -> bool:
-        """The socket takes more at once."""
-        return self._writable.is_set()
+        self.channel.send(data)
 
     async def drain(self) -> None:
         """Wait until the socket takes more, or is gone."""
-        await self._writable.wait()
+        await self.channel.drain()
 
     def request_done(self, stream: ClientStream) -> None:
         """A request has been answered as far as it will be: go on with the next one."""
         if self.streams.get(stream.id) is stream:
             del self.streams[stream.id]
-        self.resume_reading("body")
+        self.channel.resume_reading("body")
         codec = self.codec
-        if self._closed or codec is None or self._relay is not None:
+        if self.channel.is_closed or codec is None or self._relay is not None:
             return
         if not self.streams:
-            self._patience.expect_within(self.bridge.settings.limits.client_idle_s)
+            self._patience.expect_within(self._limits.client_idle_s)
         if self._handling:
             self._next_wanted = True
         else:
             self._go_on()
-
-    # -- reading and deadlines
-
-    def pause_reading(self, reason: str) -> None:
-        """Stop reading until the same reason is resumed."""
-        if not self._paused_for and not self._closed:
-            self._transport.pause_reading()
-        self._paused_for.add(reason)
-
-    def resume_reading(self, reason: str) -> None:
-        """Undo `pause_reading`."""
-        if reason in self._paused_for:
-            self._paused_for.discard(reason)
-            if not self._paused_for and not self._closed:
-                self._transport.resume_reading()
 
     def no_deadline(self) -> None:
         """A request is being answered: the upstream deadlines apply now."""
@@ -296,12 +251,8 @@ class ClientConnection(asyncio.Protocol):
 
     # -- ends
 
-    def _client_left(self) -> None:
-        if self._tls is not None and self._tls.has_answered:
-            self._acceptance.closed()
-
     def _client_ended(self) -> None:
-        self._client_left()
+        self.channel.client_left()
         self._eof = True
         if self._relay is not None:
             self._relay.client_eof()
@@ -326,25 +277,9 @@ class ClientConnection(asyncio.Protocol):
             self.close()
 
     def close(self, *, linger: bool = False) -> None:
-        """Close once what has been written is out. With `linger`, read on (and drop what comes) until the client closes
-        too: closing on bytes that were never read resets the connection, and our answer could be lost with it."""
-        self._acceptance.given_up()
-        if self._transport.is_closing():
-            return
-        if self._lingers:
-            if not linger:
-                self._transport.close()
-            return
-        if self._tls is not None and self._tls.established:
-            self._transport.write(self._tls.close())
-        if linger and not self._eof:
-            self._lingers = True
+        """Close once what has been written is out; with `linger`, once the client has closed too."""
+        if self.channel.close(linger=linger and not self._eof):
             self._patience.expect_within(_LINGER_S)
-            self._transport.write_eof()
-            self._paused_for.clear()
-            self._transport.resume_reading()
-        else:
-            self._transport.close()
 
     # -- the relay's client side
 
@@ -354,8 +289,8 @@ class ClientConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         """See relay.ClientSide."""
-        self.pause_reading("relay")
+        self.channel.pause_reading("relay")
 
     def resume(self) -> None:
         """See relay.ClientSide."""
-        self.resume_reading("relay")
+        self.channel.resume_reading("relay")

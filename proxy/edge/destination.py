@@ -23,6 +23,11 @@ class Destination:
     fixed: bool = False
 
 
+def caller_of(peer: str, destination: Destination | None) -> bytes:
+    """All that a connection says of its calls, in a form that only the same peer and destination give."""
+    return f"{peer}\0{destination}\0".encode()
+
+
 class MisdirectedError(ValueError):
     """The request cannot be for where it was sent. `status` and the text go to the client."""
 

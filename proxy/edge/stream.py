@@ -64,7 +64,7 @@ class ClientStream:
         if self._body is not None:
             self._body.put(data)
             if self._body.queued > HIGH_BYTES and not isinstance(self.connection.codec, Http2Server):
-                self.connection.pause_reading("body")
+                self.connection.channel.pause_reading("body")
             return
         self._chunks.append(data)
         self._size += len(data)
@@ -97,12 +97,11 @@ class ClientStream:
             connection.codec.acknowledge(self.id, count - already)
             connection.flush()
         if self._body is not None and self._body.queued < LOW_BYTES:
-            connection.resume_reading("body")
+            connection.channel.resume_reading("body")
 
     def _run(self, body: bytes | Body) -> None:
         self.connection.no_deadline()
-        bridge = self.connection.bridge
-        self._task = bridge.tasks.spawn(bridge.serve(self, body), name="exchange")
+        self._task = self.connection.bridge.begin(self, body)
 
     def client_gone(self) -> None:
         """The client left, or gave this stream up."""
@@ -126,12 +125,12 @@ class ClientStream:
         codec.send_data(self.id, chunk)
         self.sent_bytes += len(chunk)
         connection.flush()
-        return connection.is_writable and codec.unsent(self.id) < _MAX_UNSENT
+        return connection.channel.is_writable and codec.unsent(self.id) < _MAX_UNSENT
 
     async def drain(self) -> None:
         """Wait until the client takes more."""
         connection = self.connection
-        await connection.drain()
+        await connection.channel.drain()
         codec = connection.codec
         while codec is not None and not self.is_gone and codec.unsent(self.id) >= _MAX_UNSENT:
             self._window = asyncio.Event()

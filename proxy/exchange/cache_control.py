@@ -55,6 +55,11 @@ def _seconds(argument: bytes | None) -> float | None:
     return float(min(int(argument), 31_536_000))
 
 
+def hit_status(age_s: float, ttl_s: float) -> str:
+    """Cache-Status' parameters for an answer from the cache (RFC 9211)."""
+    return f"hit; ttl={int(ttl_s - age_s)}"
+
+
 def judge(directives: Directives, age_s: float, ttl_s: float) -> Use:
     """May an answer of this age, kept for this long, be used?"""
     if directives.max_age is not None and age_s > directives.max_age:

@@ -171,6 +171,7 @@ class Exchange:
     age_s: int | None = None  # of the cached answer that was replayed
     stored_usage: Usage | None = None  # its tokens
     stored_cost_nanousd: int | None = None  # what it had cost
+    replayed: object | None = field(default=None, repr=False)  # the store's entry that answers this call
     seen_before: bool = False  # `would_answer_again`, and an identical call was answered within the ttl
     call: UpstreamCall | None = None
     watchers: list[Watcher] = field(default_factory=list)  # asked for taps when an upstream response arrives

@@ -55,3 +55,22 @@ class CallRecord:
     error: str = ""  # a constant word: connection_timeout, client_disconnected, ...
     credential: str = ""  # keyed digest, 12 hexadecimal digits
     labels: dict[str, str] = field(default_factory=dict)
+
+    def again(
+        self,
+        call_id: str,
+        started_at: float,
+        *,
+        first_byte_ms: float,
+        total_ms: float,
+        overhead_ms: float,
+        price_version: str,
+    ) -> "CallRecord":
+        """The record of a call that repeated this one in all but these. By position: it is made for every hit."""
+        return CallRecord(
+            call_id, started_at, self.client, self.provider, self.operation, self.model, self.status, self.outcome,
+            self.streamed, self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens,
+            self.reasoning_tokens, self.audio_tokens, self.estimated, self.cost_nanousd, self.saved_nanousd,
+            self.potential_nanousd, first_byte_ms, total_ms, overhead_ms, self.request_bytes, self.response_bytes,
+            self.service_tier, price_version, self.error, self.credential, self.labels,
+        )  # fmt: skip

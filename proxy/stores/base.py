@@ -6,7 +6,7 @@ zstd-compressed here unless the origin had already compressed it. Stores never r
 
 import sys
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import zstandard
 
@@ -20,7 +20,7 @@ _PACKER = zstandard.ZstdCompressor(level=_LEVEL)
 _UNPACKER = zstandard.ZstdDecompressor()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Entry:
     """One answer. `packed`: the body is a zstd frame around the bytes that were received."""
 
@@ -72,6 +72,15 @@ class StoreStats:
     used_bytes: int
     limit_bytes: int
     evicted: int
+
+
+@runtime_checkable
+class Peeking(Protocol):
+    """A store that can say at once what some of its keys hold."""
+
+    def peek(self, key: bytes) -> Entry | None:
+        """What `get` would give, the same object each time; None also when that is not known without waiting."""
+        ...
 
 
 class Store(Protocol):

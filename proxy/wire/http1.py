@@ -30,6 +30,11 @@ def _fields(headers: HeaderList) -> bytes:
     return lines
 
 
+def complete_head(status: int, headers: HeaderList, length: int) -> bytes:
+    """The head of an ordinary answer in one piece. Raises ValueError on a broken field."""
+    return b"".join((_status_line(status), _fields(headers), b"content-length: %d\r\n\r\n" % length))
+
+
 class Http1Server:
     """`ServerCodec` for HTTP/1.x.
 
@@ -122,24 +127,22 @@ class Http1Server:
 
     def send_complete(self, stream_id: int, status: int, headers: HeaderList, body: bytes) -> None:
         """Head, body and end in one go. Raises like `send_head`."""
-        request = self._reader.head
-        if (
-            request is None
-            or request.method == b"HEAD"
-            or request.http_version != "1.1"
-            or status < 200
-            or status in (204, 304)
-            or self._is_started
-            or self._cannot_be_kept()
-        ):
-            self.send_head(stream_id, status, headers, content_length=len(body))
-            self.send_data(stream_id, body)
-            self.send_end(stream_id)
+        if self._is_ordinary() and status >= 200 and status not in (204, 304):
+            self.send_whole(complete_head(status, headers, len(body)), body)
             return
-        length = b"content-length: %d\r\n\r\n" % len(body)
-        self._out.append(b"".join((_status_line(status), _fields(headers), length, body)))
+        self.send_head(stream_id, status, headers, content_length=len(body))
+        self.send_data(stream_id, body)
+        self.send_end(stream_id)
+
+    def send_whole(self, head: bytes, body: bytes) -> bool:
+        """An answer with a head that `complete_head` made. False, and nothing is sent, when this request's answer has
+        to be framed in another way."""
+        if not self._is_ordinary():
+            return False
+        self._out.append(head + body)
         self._must_close = False
         self._is_started = self._is_ended = True
+        return True
 
     def send_data(self, stream_id: int, data: bytes) -> None:
         """See `ServerCodec`. Bytes beyond the promised length are dropped: the client would read them as a response."""
@@ -193,6 +196,17 @@ class Http1Server:
         if request is None or not request.upgrade:
             return False
         return 200 <= status < 300 if request.method == b"CONNECT" else status == 101
+
+    def _is_ordinary(self) -> bool:
+        """The request's answer has a body with a length, and the connection goes on after it."""
+        request = self._reader.head
+        return (
+            request is not None
+            and request.http_version == "1.1"
+            and request.method != b"HEAD"
+            and not self._is_started
+            and not self._cannot_be_kept()
+        )
 
     def _cannot_be_kept(self) -> bool:
         """The request said close, was not read to its end, or was broken; or we are shutting down."""

@@ -1,7 +1,9 @@
 """The receiving half of the HTTP/1.x server codec: bytes in, request events out.
 
 Rules: one request at a time; what comes after it is kept until `resume`. The first breach ends in one `BadRequest`,
-after which nothing is read. However the bytes are cut up, the same events come out (pieces of a body aside).
+after which nothing is read. However the bytes are cut up, the same events come out (pieces of a body aside). A head
+that repeats the last one byte for byte says the same, and is not parsed again: events are never changed by who gets
+them.
 """
 
 from enum import Enum, auto
@@ -12,6 +14,7 @@ from proxy.wire.http1_chunked import ChunkedReader
 from proxy.wire.http1_head import FieldMemory, parse_head
 
 _MAX_EMPTY_LINES = 2  # RFC 9112, section 2.2: at least one; old clients send a CRLF after a body
+_REMEMBERED_HEAD_BYTES = 4_096  # clients repeat their heads; one a connection is kept
 _NO_CONTROLS = bytes([0x09, 0x0A, 0x0D, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 
@@ -31,6 +34,7 @@ class Http1Reader:
         "_chunks",
         "_empty_lines",
         "_eof",
+        "_last",
         "_left",
         "_limits",
         "_memory",
@@ -51,6 +55,7 @@ class Http1Reader:
         self._left = 0
         self._empty_lines = 0
         self._eof = False
+        self._last: tuple[bytes, RequestHead, bool] | None = None  # a head as it came, and what it says
         self.head: RequestHead | None = None
         self.keep_alive = True
 
@@ -145,6 +150,10 @@ class Http1Reader:
         return [BadRequest(why.status, why.reason)]
 
     def _receive_head(self, data: bytes) -> list[Event]:
+        last = self._last
+        if last is not None and not self._pending and data.startswith(last[0]):
+            self.head, self.keep_alive = last[1], last[2]
+            return self._begin_body(last[1], data[len(last[0]) :])
         try:
             if self._pending:
                 self._pending += data
@@ -165,7 +174,13 @@ class Http1Reader:
         except Rejected as exc:
             return self._break(exc)
         self.head = head
+        self._remember(data[start : end + 4], head)
         return self._begin_body(head, data[end + 4 :])
+
+    def _remember(self, raw: bytes, head: RequestHead) -> None:
+        if len(raw) <= _REMEMBERED_HEAD_BYTES:
+            head.raw = raw
+            self._last = (raw, head, self.keep_alive)
 
     def _skip_empty_lines(self, data: bytes) -> int:
         start = 0

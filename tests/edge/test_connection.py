@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -10,6 +11,7 @@ from proxy.edge.pins import PinKey
 from proxy.edge.tls import ServerTls
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.provider import Provider
+from proxy.wire.http1 import Http1Server
 from tests.edge.harness import OPENAI, Client, Edge, get, hello, post
 from tests.edge.test_tls import Client as TlsClient
 from tests.support.exchanges import SSE, Fed, answer, read_all, turns
@@ -546,7 +548,7 @@ async def test_a_field_that_cannot_be_sent_is_our_failure(streamed: bool) -> Non
 
 async def test_an_exception_in_a_connection_closes_it() -> None:
     client = Edge().connect()
-    client.connection.codec = None
+    client.connection.codec = cast(Http1Server, object())
     client.send(get())
     assert client.transport.closing
 

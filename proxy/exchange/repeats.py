@@ -1,0 +1,43 @@
+"""Calls that are byte for byte a call that was a hit before: the seam between the edge, which sees that they are, and
+what knows their answers (addons/repeats.py).
+
+Rule: an answer found here is the one that the whole chain would give at this moment; otherwise nothing is found.
+"""
+
+from typing import Protocol
+
+from proxy.exchange.model import Exchange, Response
+
+
+class Replay(Protocol):
+    """The answer to one call, ready to be sent over HTTP/1.1."""
+
+    @property
+    def head(self) -> bytes:
+        """As `proxy.wire.http1.complete_head` makes it."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """All of it."""
+        ...
+
+    def settle(self, call_id: str, started_at: float, first_byte_s: float, total_s: float) -> None:
+        """It was sent. Seconds since the epoch, then from the request's last byte. Never raises."""
+        ...
+
+
+class Repeats(Protocol):
+    """The answers that are known."""
+
+    def key(self, caller: bytes, head: bytes, body: bytes) -> bytes:
+        """The call's digest. `caller`: who asks and whom; `head` and `body` as they came."""
+        ...
+
+    def find(self, key: bytes, now: float) -> Replay | None:
+        """The answer at this moment (seconds since the epoch), if it is known."""
+        ...
+
+    def remember(self, key: bytes, exchange: Exchange, response: Response) -> None:
+        """The chain has answered this call so. What is no plain hit is not kept."""
+        ...
