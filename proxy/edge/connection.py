@@ -34,7 +34,8 @@ _LINGER_S = 10.0
 
 
 class ClientConnection(asyncio.Protocol):
-    """The asyncio protocol on the client's socket. `destination` None: we are an HTTP proxy for absolute targets."""
+    """The asyncio protocol on the client's socket. `destination` None: we are an HTTP proxy for absolute targets.
+    Its time limits are those in force when it began."""
 
     def __init__(
         self,

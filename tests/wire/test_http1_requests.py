@@ -275,3 +275,35 @@ def test_flow_control_does_nothing() -> None:
     codec = Http1Server()
     codec.acknowledge(0, 10)
     assert (codec.unsent(0), codec.take_output()) == (0, b"")
+
+
+@given(
+    raws=st.lists(
+        st.sampled_from([*VALID, GET.replace(b"GET", b"HEAD"), POST.replace(b"hello", b"again")]), max_size=6
+    ),
+    positions=st.lists(st.integers(min_value=0, max_value=400), max_size=4),
+)
+def test_a_request_says_the_same_whatever_came_before_it(raws: list[bytes], positions: list[int]) -> None:
+    codec = Http1Server()
+    for raw in raws:
+        assert receive_all(codec, cut(raw, positions)) == receive_all(Http1Server(), [raw])
+        codec.send_complete(0, 200, [], b"")
+        assert codec.next_request() == []
+
+
+def test_a_head_that_only_begins_like_the_last_one_is_read_anew() -> None:
+    codec = Http1Server()
+    for raw in (POST, POST.replace(b"\r\n\r\n", b"\r\nX-More: 1\r\n\r\n"), POST.replace(b"5\r\n\r\nh", b"6\r\n\r\nhh")):
+        assert receive_all(codec, [raw]) == receive_all(Http1Server(), [raw])
+        codec.send_complete(0, 200, [], b"")
+        codec.next_request()
+
+
+def test_a_repeated_head_is_known_by_its_bytes_up_to_a_size() -> None:
+    codec = Http1Server()
+    for size, is_kept in ((10, True), (5_000, False), (10, True)):
+        (head, *_) = codec.receive(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * size + b"\r\n\r\n")
+        assert isinstance(head, RequestHead)
+        assert (len(head.raw) > 0) is is_kept
+        codec.send_complete(0, 200, [], b"")
+        codec.next_request()

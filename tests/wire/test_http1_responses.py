@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.events import RequestData
-from proxy.wire.http1 import Http1Server
+from proxy.wire.http1 import Http1Server, complete_head
 
 JSON = [(b"content-type", b"application/json")]
 
@@ -312,3 +312,42 @@ def test_declined_upgrade_is_framed_and_closed() -> None:
     codec.send_complete(0, 426, [], b"no")
     assert codec.take_output() == b"HTTP/1.1 426 Upgrade Required\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno"
     assert codec.wants_close
+
+
+def test_a_prepared_answer_is_the_one_that_is_made() -> None:
+    made, prepared = asked(), asked()
+    made.send_complete(0, 200, JSON, b"{}")
+    assert prepared.send_whole(complete_head(200, JSON, 2), b"{}")
+    assert prepared.take_output() == made.take_output()
+    assert prepared.next_request() == []
+    assert not prepared.wants_close
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [
+        asked(b"HEAD"),
+        asked(version=b"HTTP/1.0"),
+        asked(fields=b"Connection: close\r\n"),
+        asked(b"POST", fields=b"Content-Length: 5\r\n", body=b"hel"),
+        Http1Server(),
+    ],
+)
+def test_an_answer_that_has_to_be_framed_otherwise_is_not_sent_prepared(codec: Http1Server) -> None:
+    assert not codec.send_whole(complete_head(200, JSON, 2), b"{}")
+    assert codec.take_output() == b""
+
+
+def test_a_prepared_answer_is_not_sent_after_another_or_at_the_end() -> None:
+    codec = asked()
+    codec.send_complete(0, 200, JSON, b"{}")
+    codec.take_output()
+    assert not codec.send_whole(complete_head(200, JSON, 2), b"{}")
+    ending = asked()
+    ending.shutdown()
+    assert not ending.send_whole(complete_head(200, JSON, 2), b"{}")
+
+
+def test_a_prepared_head_never_breaks_out_of_a_line() -> None:
+    with pytest.raises(ValueError, match="line break"):
+        complete_head(200, [(b"x", b"a\r\nb: c")], 0)
