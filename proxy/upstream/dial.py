@@ -64,9 +64,14 @@ class Dialer:
         self, proxy: str, host: str, port: int, tls: ssl.SSLContext | None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         url = urlsplit(proxy)
-        reader, writer = await asyncio.open_connection(
-            url.hostname, url.port or 3128, ssl=ssl.create_default_context() if url.scheme == "https" else None
-        )
+        try:
+            reader, writer = await asyncio.open_connection(
+                url.hostname, url.port or 3128, ssl=ssl.create_default_context() if url.scheme == "https" else None
+            )
+        except TimeoutError:
+            raise
+        except OSError as failure:
+            raise UpstreamError("proxy_error", "the upstream proxy cannot be reached", sent=False) from failure
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"
         if url.username is not None:

@@ -34,6 +34,7 @@ class Http2Connection(asyncio.Protocol):
         self._established: asyncio.Future[str] | None = asyncio.get_running_loop().create_future()
         self._on_change = on_change
         self._heard_at = 0.0
+        self._arrived: list[Http2Call] = []
         self._is_http2 = False  # as far as is known
         self._is_receiving = False
         self.is_closed = False
@@ -100,6 +101,10 @@ class Http2Connection(asyncio.Protocol):
         self._codec.send(call, data, is_end=is_end)
         self.flush()
 
+    def arrived(self, call: Http2Call) -> None:
+        """Something came for this call."""
+        self._arrived.append(call)
+
     def consumed(self, call: Http2Call, count: int) -> None:
         """So much of the answer was taken."""
         if self._codec.consumed(call, count):
@@ -148,9 +153,11 @@ class Http2Connection(asyncio.Protocol):
             self._lost(_gone())
         except Http2Error:
             self._lost(UpstreamError("http_protocol_error", "the origin's answer is not HTTP"))
-        finally:
-            self._is_receiving = False
         self._heard_at = time.monotonic()
+        arrived, self._arrived = self._arrived, []
+        for call in arrived:
+            call.deliver()
+        self._is_receiving = False
         self.flush()
         if codec.stream_limit != limit or codec.is_closing:
             self._on_change()

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.headers import HOP_BY_HOP, HeaderList
-from proxy.exchange.model import Response
+from proxy.exchange.model import Pours, Response
 from proxy.wire.http2_client import REFUSED_STREAM
 from proxy.wire.http2_outgoing import Outgoing
 
@@ -25,6 +25,10 @@ _BODILESS: Final = frozenset({204, 304})
 class Wire(Protocol):
     """The connection, as a call needs it."""
 
+    def arrived(self, call: "Http2Call") -> None:
+        """Something came for this call: `deliver` is to be called once all has been read."""
+        ...
+
     def consumed(self, call: "Http2Call", count: int) -> None:
         """So much of the answer was taken."""
         ...
@@ -34,13 +38,13 @@ class Wire(Protocol):
         ...
 
 
-class Http2Call(Outgoing):
+class Http2Call(Outgoing, Pours):
     """See the module. `on_close` runs once, when the call needs its place on the connection no more."""
 
     __slots__ = (
-        "_chunks", "_deadline", "_failure", "_has_ended", "_head_deadline", "_headers", "_is_closed", "_is_head",
-        "_is_whole", "_length", "_loop", "_on_close", "_received", "_room", "_status", "_waiter", "_waiting_since",
-        "_wire",
+        "_chunks", "_deadline", "_failure", "_has_arrived", "_has_ended", "_head_deadline", "_headers", "_is_closed",
+        "_is_full", "_is_head", "_is_whole", "_length", "_loop", "_on_close", "_received", "_room", "_status", "_take",
+        "_waiter", "_waiting_since", "_wire",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +71,9 @@ class Http2Call(Outgoing):
         self._length: int | None = None
         self._received = 0
         self._chunks: list[bytes] = []
+        self._take: Callable[[bytes], bool] | None = None  # whoever waits for pieces
+        self._is_full = False  # it wants no more for now
+        self._has_arrived = False  # `deliver` will be called
         self._has_ended = False
         self._is_closed = False
         self._failure: UpstreamError | None = None
@@ -104,6 +111,48 @@ class Http2Call(Outgoing):
                 await self._wait()
             finally:
                 self._waiting_since = 0.0
+        return self._taken()
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """See proxy.exchange.model.Pours."""
+        if self._is_closed and not self._has_ended:
+            raise UpstreamError("connection_terminated", "the answer was given up")
+        self._take = take
+        try:
+            while True:
+                if self._chunks:
+                    if not take(self._taken()):
+                        return False
+                    continue
+                self._raise_failure()
+                if self._has_ended:
+                    return True
+                self._waiting_since = time.monotonic()
+                await self._wait()
+                if self._is_full:
+                    return False
+        finally:
+            self._take = None
+            self._is_full = False
+            self._waiting_since = 0.0
+
+    def deliver(self) -> None:
+        """All has come that was there to be read: hand it on."""
+        self._has_arrived = False
+        take, waiter = self._take, self._waiter
+        if waiter is None or waiter.done():
+            return
+        if take is not None and self._chunks:
+            self._waiting_since = time.monotonic()
+            try:
+                self._is_full = not take(self._taken())
+            except Exception as failure:  # noqa: BLE001 - handed on to whoever waits: other calls share this turn
+                waiter.set_exception(failure)
+                return
+        if take is None or self._is_full or self._has_ended or self._failure is not None:
+            self._wake()
+
+    def _taken(self) -> bytes:
         chunks, self._chunks = self._chunks, []
         chunk = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if not self._has_ended:
@@ -205,8 +254,9 @@ class Http2Call(Outgoing):
                 self._wire.consumed(self, len(data))
         if is_end:
             self._end()
-        elif not self._is_whole:
-            self._wake()
+        elif not (self._is_whole or self._has_arrived):
+            self._has_arrived = True
+            self._wire.arrived(self)
 
     def _end(self) -> None:
         has_body = not self._is_head and self._status not in _BODILESS
@@ -214,7 +264,7 @@ class Http2Call(Outgoing):
             self._break("http_response_incomplete", "the origin broke off its answer", is_over=True)
             return
         self._has_ended = True
-        self._wake()
+        self._wire.arrived(self)
         self.on_room()
 
     def _break(self, code: str, message: str, *, is_over: bool) -> None:

@@ -149,7 +149,7 @@ async def test_who_is_exempt_from_the_proxy(no_proxy: str | None, host: str, exe
         else:
             with pytest.raises(UpstreamError) as raised:
                 await made.open(host, 443)
-            assert raised.value.code == "connection_refused"
+            assert raised.value.code == "proxy_error"
 
 
 async def test_failures_of_a_raw_connection_have_words(ca: TestCa, provider_certificates: Certificates) -> None:
