@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import UpstreamError
+from proxy.exchange.forward import pour
 from proxy.exchange.headers import first, text, without
-from proxy.exchange.model import Body, Exchange, Response
+from proxy.exchange.model import Body, Exchange, Pours, Response
 from proxy.exchange.provider import Provider
 from proxy.wire.sse import BLANK_LINE, MAX_EVENT_BYTES
 
@@ -50,7 +51,7 @@ class AskUsage:
         return Response(response.status, response.headers, WithoutAddedUsage(response.body, provider, exchange))
 
 
-class WithoutAddedUsage(Body):
+class WithoutAddedUsage(Body, Pours):
     """A stream without the event that was added; every other byte stays. Passes whole events as they become whole."""
 
     def __init__(self, body: Body, provider: Provider, exchange: Exchange) -> None:
@@ -63,13 +64,7 @@ class WithoutAddedUsage(Body):
 
     async def read(self) -> bytes | None:
         while not self._is_over:
-            chunk = await self._next()
-            if chunk is None:
-                kept = self._filter.rest()
-            elif self._filter.is_between_events and chunk.endswith(b"\n\n") and _holds_no_usage(chunk):
-                return chunk
-            else:
-                kept = self._filter.feed(chunk)
+            kept = self._kept(await self._next())
             if kept:
                 return kept
         if self._failure is not None:
@@ -84,6 +79,34 @@ class WithoutAddedUsage(Body):
             self._failure, chunk = failure, None
         self._is_over = chunk is None
         return chunk
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """See proxy.exchange.model.Pours."""
+
+        def take_kept(chunk: bytes) -> bool:
+            kept = self._kept(chunk)
+            return take(kept) if kept else True
+
+        while not self._is_over:
+            try:
+                if not await pour(self._body, take_kept):
+                    return False
+            except UpstreamError as failure:
+                self._failure = failure
+            self._is_over = True
+            if (rest := self._filter.rest()) and not take(rest):
+                return False
+        if self._failure is not None:
+            raise self._failure
+        return True
+
+    def _kept(self, chunk: bytes | None) -> bytes:
+        """What is to be sent on of this piece; at the end, of what was held back."""
+        if chunk is None:
+            return self._filter.rest()
+        if self._filter.is_between_events and chunk.endswith(b"\n\n") and _holds_no_usage(chunk):
+            return chunk
+        return self._filter.feed(chunk)
 
     def _is_added(self, event: bytes) -> bool:
         if b'"usage"' not in event or not self._provider.is_added_usage(event):

@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "proxy.exchange": {"config", "proxy.tasks", "proxy.wire"},
     "proxy.providers": {"config", "proxy.exchange", "proxy.wire"},
     "proxy.stores": {"config", "proxy.exchange", "proxy.tasks"},
-    "proxy.upstream": {"config", "proxy.exchange", "proxy.tasks"},
+    "proxy.upstream": {"config", "proxy.exchange", "proxy.tasks", "proxy.wire"},
     "proxy.ledger": {"config", "proxy.exchange", "proxy.tasks"},
     "proxy.edge": {
         "config", "proxy.exchange", "proxy.metrics", "proxy.providers", "proxy.tasks", "proxy.upstream", "proxy.wire",

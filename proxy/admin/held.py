@@ -20,7 +20,8 @@ KINDS: Final = (
     "tunnel",  # a client relayed byte for byte
     "relay drain",
     "cache put",
-    "probe",
+    "dial",  # a connection to an origin being made
+    "upload",  # the body of a request that is relayed while it arrives
     "look up",
     "close origin",
     "pool clock",  # one for each pool: a reload of `upstream` retires one

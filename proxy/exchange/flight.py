@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from proxy.exchange.errors import ExchangeError, Refusal, UpstreamError
-from proxy.exchange.forward import show, show_end
-from proxy.exchange.model import Body, Ending, Exchange, Response, UpstreamCall
+from proxy.exchange.forward import pour, show, show_end
+from proxy.exchange.model import Body, Ending, Exchange, Pours, Response, UpstreamCall
 from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -86,14 +86,17 @@ class Flight:
 
     async def _pump(self, response: Response, body: Body, *, is_wanted: bool) -> None:
         ending = Ending.ABANDONED
+
+        def take(chunk: bytes) -> bool:
+            self._receive(chunk)
+            self._wake()
+            if response.taps:
+                show(response.taps, chunk)
+            return self._received - self._front <= self._ahead
+
         try:
-            while is_wanted and (chunk := await body.read()) is not None:
-                self._receive(chunk)
-                self._wake()
-                if response.taps:
-                    show(response.taps, chunk)
-                if self._received - self._front > self._ahead:
-                    await self._until_wanted()
+            while is_wanted and not await pour(body, take):
+                await self._until_wanted()
             ending = Ending.COMPLETE if is_wanted else Ending.ABANDONED
         except Exception:
             ending = Ending.TRUNCATED
@@ -144,7 +147,7 @@ class Flight:
             self._head.exception()  # retrieved: the waiters get their own copy
 
     def _wake(self) -> None:
-        for reader in self._readers:
+        for reader in tuple(self._readers):
             reader.wake()
 
     async def join(self) -> Response:
@@ -191,41 +194,76 @@ class Flight:
         self.taken(reader.taken)
 
 
-class FlightReader(Body):
+class FlightReader(Body, Pours):
     """One exchange's view of the flight: a Body."""
 
     def __init__(self, flight: Flight, *, found: int) -> None:
         self._flight = flight
         self._wakeup: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], bool] | None = None
+        self._is_full = False  # whoever takes the pieces wants no more for now
         self._cut_off = False
         self.found = found  # bytes that had come before this reader
         self.position = 0  # chunks taken
         self.taken = 0  # bytes taken
 
     async def read(self) -> bytes | None:
-        flight = self._flight
-        while True:
-            if self._cut_off:
-                raise UpstreamError("reader_too_slow", "this client read too slowly for a shared answer")
-            chunk = flight.next_chunk(self.position)
-            if chunk is not None:
-                self.position += 1
-                self.taken += len(chunk)
-                flight.taken(self.taken)
-                return chunk
-            if flight.is_over:
-                if (failure := flight.failure()) is not None:
-                    raise failure
+        while (chunk := self._next()) is None:
+            if self._is_at_end():
                 return None
-            self._wakeup = asyncio.get_running_loop().create_future()
-            try:
-                await self._wakeup
-            finally:
-                self._wakeup = None
+            await self._wait()
+        return chunk
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """See proxy.exchange.model.Pours."""
+        self._take = take
+        try:
+            while True:
+                while (chunk := self._next()) is not None:
+                    if not take(chunk):
+                        return False
+                if self._is_at_end():
+                    return True
+                await self._wait()
+                if self._is_full:
+                    return False
+        finally:
+            self._take = None
+            self._is_full = False
+
+    def _next(self) -> bytes | None:
+        if self._cut_off:
+            raise UpstreamError("reader_too_slow", "this client read too slowly for a shared answer")
+        chunk = self._flight.next_chunk(self.position)
+        if chunk is not None:
+            self.position += 1
+            self.taken += len(chunk)
+            self._flight.taken(self.taken)
+        return chunk
+
+    def _is_at_end(self) -> bool:
+        if not self._flight.is_over:
+            return False
+        if (failure := self._flight.failure()) is not None:
+            raise failure
+        return True
+
+    async def _wait(self) -> None:
+        self._wakeup = asyncio.get_running_loop().create_future()
+        try:
+            await self._wakeup
+        finally:
+            self._wakeup = None
 
     def wake(self) -> None:
-        """Something came."""
-        if self._wakeup is not None and not self._wakeup.done():
+        """Something came: hand it on at once, if there is room for it."""
+        if self._wakeup is None or self._wakeup.done():
+            return
+        take = self._take
+        if take is not None and not self._cut_off:
+            while not self._is_full and (chunk := self._next()) is not None:
+                self._is_full = not take(chunk)
+        if take is None or self._is_full or self._cut_off or self._flight.is_over:
             self._wakeup.set_result(None)
 
     def cut_off(self) -> None:

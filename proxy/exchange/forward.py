@@ -4,11 +4,12 @@ Rules: a tap that raises is dropped and the body goes on; backpressure is the si
 body, and tells every tap exactly once how it ended.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
 
-from proxy.exchange.model import Body, Ending, Tap
+from proxy.exchange.model import Body, Ending, Pours, Tap
 
 log = structlog.get_logger(__name__)
 
@@ -47,16 +48,50 @@ def show_end(taps: list[Tap], ending: Ending) -> None:
             log.warning("tap_failed", tap=type(tap).__name__, error=type(failure).__name__)
 
 
+async def pour(body: Body, take: Callable[[bytes], bool]) -> bool:
+    """See Pours.pour; of a body that can only be read, piece by piece."""
+    if isinstance(body, Pours):
+        return await body.pour(take)
+    while (chunk := await body.read()) is not None:
+        if not take(chunk):
+            return False
+    return True
+
+
+class _Pump:
+    """Sends a piece, then shows it. Keeps what went wrong: whoever calls it is in the middle of reading."""
+
+    __slots__ = ("_failure", "_sink", "_taps")
+
+    def __init__(self, taps: list[Tap], sink: Sink) -> None:
+        self._taps = taps
+        self._sink = sink
+        self._failure: Exception | None = None
+
+    def __call__(self, chunk: bytes) -> bool:
+        try:
+            room = self._sink.write(chunk)
+            if self._taps:
+                show(self._taps, chunk)
+        except Exception as failure:
+            self._failure = failure
+            return False
+        return room
+
+    def check(self) -> None:
+        """Raise what went wrong."""
+        if self._failure is not None:
+            raise self._failure
+
+
 async def forward(body: Body, taps: list[Tap], sink: Sink) -> None:
-    """Move the whole body. Raises what the body raises, and CancelledError when the client is gone."""
+    """Move the whole body. Raises what the body or the sink raises, and CancelledError when the client is gone."""
     ending = Ending.ABANDONED
+    pump = _Pump(taps, sink)
     try:
-        while (chunk := await body.read()) is not None:
-            room = sink.write(chunk)
-            if taps:
-                show(taps, chunk)
-            if not room:
-                await sink.drain()
+        while not await pour(body, pump):
+            pump.check()
+            await sink.drain()
         ending = Ending.COMPLETE
     except Exception:
         ending = Ending.TRUNCATED

@@ -4,6 +4,7 @@ Rules: one object per call, made by the edge, handed from stage to stage, settle
 it began with. Bodies are bytes when they are complete, and a `Body` when they arrive piece by piece.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -28,6 +29,15 @@ class Body(Protocol):
     async def aclose(self) -> None:
         """Give the rest up. Safe to call at any time, more than once."""
         ...
+
+
+class Pours(ABC):
+    """A body that can hand its pieces over inside the very turn of the loop in which they arrive."""
+
+    @abstractmethod
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """Hand every piece to `take`, until the end (True), or until it returns False: it wants no more for now
+        (False), and `pour` may be called again. `take` must not raise. Raises UpstreamError as `read` does."""
 
 
 class Ending(Enum):

@@ -1,17 +1,24 @@
-"""Raw connections towards origins, for what is relayed byte for byte and for probes: through the corporate proxy if
-there is one, by our own resolver if the hosts file leads back to us.
+"""Connections towards origins, raw ones and those of HTTP/2: through the corporate proxy if there is one, by our own
+resolver if the hosts file leads back to us.
 """
 
 import asyncio
 import base64
+import contextlib
+import errno
+import socket
 import ssl
+from collections.abc import Callable, Iterator
 from urllib.parse import unquote, urlsplit
 
 from config.schema import Upstream
 from proxy.exchange.errors import UpstreamError
+from proxy.upstream.http2 import Http2Connection
+from proxy.upstream.liveness import notice_dead_peer
 from proxy.upstream.resolver import Resolver
 
 _MAX_HEAD = 16_384
+_DEAD_PEER_S = 60.0  # calls notice it sooner, by HTTP/2's own pings: this is for connections without any
 
 
 class Dialer:
@@ -25,25 +32,29 @@ class Dialer:
         self, host: str, port: int, tls: ssl.SSLContext | None = None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to the origin, with TLS inside if a context is given. Raises UpstreamError."""
-        try:
+        with _translated():
             async with asyncio.timeout(self._settings.connect_timeout_s):
-                if self._settings.proxy and not self._is_exempt(host):
-                    return await self._through_proxy(self._settings.proxy, host, port, tls)
-                address = await self._resolver.address(host, port)
-                name = host if tls is not None else None
-                return await asyncio.open_connection(*(address or (host, port)), ssl=tls, server_hostname=name)
-        except TimeoutError as failure:
-            raise UpstreamError(
-                "connection_timeout", "connecting to the origin took too long", status=504, sent=False
-            ) from failure
-        except ssl.SSLCertVerificationError as failure:
-            raise UpstreamError(
-                "tls_certificate_error", "the origin's certificate could not be verified", sent=False
-            ) from failure
-        except OSError as failure:
-            raise UpstreamError(
-                "connection_failed", "no connection to the origin could be made", sent=False
-            ) from failure
+                return await self._open(host, port, tls)
+
+    async def open_http2(
+        self, host: str, port: int, tls: ssl.SSLContext, on_change: Callable[[], None]
+    ) -> tuple[Http2Connection, str]:
+        """A connection with TLS for whatever the origin speaks, and which protocol that is. Raises UpstreamError."""
+        with _translated():
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                _, writer = await self._open(host, port, None)
+                notice_dead_peer(writer.transport, _DEAD_PEER_S)
+                connection = Http2Connection(tls, host, on_change)
+                return connection, await connection.establish(writer)
+
+    async def _open(
+        self, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._settings.proxy and not self._is_exempt(host):
+            return await self._through_proxy(self._settings.proxy, host, port, tls)
+        address = await self._resolver.address(host, port)
+        name = host if tls is not None else None
+        return await asyncio.open_connection(*(address or (host, port)), ssl=tls, server_hostname=name)
 
     def _is_exempt(self, host: str) -> bool:
         entries = [entry.strip().lower().lstrip(".") for entry in (self._settings.no_proxy or "").split(",")]
@@ -53,9 +64,14 @@ class Dialer:
         self, proxy: str, host: str, port: int, tls: ssl.SSLContext | None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         url = urlsplit(proxy)
-        reader, writer = await asyncio.open_connection(
-            url.hostname, url.port or 3128, ssl=ssl.create_default_context() if url.scheme == "https" else None
-        )
+        try:
+            reader, writer = await asyncio.open_connection(
+                url.hostname, url.port or 3128, ssl=ssl.create_default_context() if url.scheme == "https" else None
+            )
+        except TimeoutError:
+            raise
+        except OSError as failure:
+            raise UpstreamError("proxy_error", "the upstream proxy cannot be reached", sent=False) from failure
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"
         if url.username is not None:
@@ -74,3 +90,29 @@ class Dialer:
         if tls is not None:
             await writer.start_tls(tls, server_hostname=host)
         return reader, writer
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Failures to connect as UpstreamErrors; nothing of a request was sent."""
+    try:
+        yield
+    except TimeoutError as failure:
+        raise UpstreamError(
+            "connection_timeout", "connecting to the origin took too long", status=504, sent=False
+        ) from failure
+    except ssl.SSLCertVerificationError as failure:
+        raise UpstreamError(
+            "tls_certificate_error", "the origin's certificate could not be verified", sent=False
+        ) from failure
+    except ssl.SSLError as failure:
+        raise UpstreamError("tls_protocol_error", "the TLS handshake with the origin failed", sent=False) from failure
+    except socket.gaierror as failure:
+        raise UpstreamError("dns_error", "the origin's name could not be resolved", sent=False) from failure
+    except ConnectionRefusedError as failure:
+        raise UpstreamError("connection_refused", "the origin refused the connection", sent=False) from failure
+    except OSError as failure:
+        if failure.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+            message = "the origin cannot be reached from here"
+            raise UpstreamError("destination_ip_unroutable", message, sent=False) from failure
+        raise UpstreamError("connection_failed", "no connection to the origin could be made", sent=False) from failure

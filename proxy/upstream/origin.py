@@ -1,36 +1,59 @@
-"""One origin's connections: lanes of HTTP/2 streams, or one HTTP/1.1 client that keeps its connections alive.
+"""One origin: what it speaks, and its lanes.
 
-A lane is one pyreqwest client, and such a client holds exactly one HTTP/2 connection to an origin: calls beyond the
-server's stream limit would wait inside it. So a lane takes only so many calls at once, and the next lane is opened
-before that. What the origin speaks, and how many streams it allows, is learned from the first answer, or from a probe
-of its own handshake when a second call comes before the first answer.
+A lane is one HTTP/2 connection, or the set of connections to an origin that speaks HTTP/1.1. It takes only so many
+calls at once, a tenth below what the origin allows, so that no call ever waits inside it; the next lane is opened
+before that. What the origin speaks shows in the first handshake, how many streams it allows in the settings after it.
 """
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
-
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.proxy import ProxyBuilder
+from typing import Final
 
 from config.schema import Upstream
+from proxy.exchange.errors import UpstreamError
+from proxy.exchange.model import Request, Response
 
-HTTP1 = "HTTP/1.1"
-HTTP2 = "HTTP/2"
-_SLACK_S = 1.0
-_UNPROBED_STREAMS = 8  # a sidecar's usual traffic never needs to know the limit; no server allows fewer
+HTTP1: Final = "HTTP/1.1"
+HTTP2: Final = "HTTP/2"
+_UNSETTLED_STREAMS: Final = 8  # until the origin's settings have come: no server allows fewer
 
 
-@dataclass(slots=True)
-class Lane:
-    """One client: at most one HTTP/2 connection, or a set of HTTP/1.1 connections."""
+class Lane(ABC):
+    """One way to an origin. The pool counts its calls."""
 
-    client: Client
-    is_guessing: bool = False  # told neither to speak HTTP/2 nor not: until an answer, each call opens a connection
-    in_flight: int = 0
-    opened: bool = False  # an answer has come through it
-    idle_since: float = field(default_factory=time.monotonic)
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.idle_since = time.monotonic()
+
+    @property
+    @abstractmethod
+    def is_usable(self) -> bool:
+        """New calls may go this way."""
+
+    @property
+    @abstractmethod
+    def is_open(self) -> bool:
+        """There is a connection."""
+
+    @property
+    @abstractmethod
+    def stream_limit(self) -> int | None:
+        """How many calls the origin allows at once; None before it has said so."""
+
+    @abstractmethod
+    async def send(self, request: Request, *, buffered: bool, done: Callable[[], None]) -> Response:
+        """One attempt; `done` runs once, when the call has ended in any way. Raises UpstreamError."""
+
+    @abstractmethod
+    def check(self, now: float) -> None:
+        """Once a second: deadlines."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close it. Calls under way end with UpstreamError."""
 
 
 @dataclass(slots=True)
@@ -41,14 +64,13 @@ class Origin:
     host: str
     port: int
     protocol: str = ""  # HTTP1, HTTP2, or "" before it is known
-    stream_limit: int = 0  # what the origin allows on one connection; 0 before it is known
-    probing: bool = False
-    probe_failed: bool = False  # since anything was last learned
-    known: asyncio.Event = field(default_factory=asyncio.Event)
     lanes: list[Lane] = field(default_factory=list)
     last_used: float = field(default_factory=time.monotonic)
-    waiting: int = 0  # calls that wait for a free lane
-    freed: asyncio.Event = field(default_factory=asyncio.Event)
+    dialing: int = 0  # connections that are being made
+    waiting: int = 0  # calls that wait for a lane
+    changed: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is worth looking again
+    failures: int = 0  # connections that could not be made
+    failure: UpstreamError | None = None  # the last of them
 
     @property
     def name(self) -> str:
@@ -63,86 +85,37 @@ class Origin:
     @property
     def is_busy(self) -> bool:
         """A call is under way, or about to be."""
-        return self.in_flight > 0 or self.waiting > 0 or self.probing
+        return self.in_flight > 0 or self.waiting > 0 or self.dialing > 0
 
-    @property
-    def is_unclear(self) -> bool:
-        """True when another call should wait for a probe: it is not known what the origin speaks, or there are so many
-        calls that its stream limit matters, and it is not known."""
-        if self.probe_failed:
-            return False
-        if not self.protocol:
-            return bool(self.lanes)
-        return self.protocol == HTTP2 and not self.stream_limit and self.in_flight >= _UNPROBED_STREAMS
-
-    def learn(self, protocol: str, stream_limit: int = 0) -> None:
-        """What an answer or a probe showed."""
+    def learn(self, protocol: str) -> None:
+        """What a handshake showed."""
         self.protocol = protocol
-        self.probe_failed = False
-        if stream_limit:
-            self.stream_limit = stream_limit
-        self.known.set()
+        self.changed.set()
 
-    def streams_per_lane(self, configured: int) -> int:
-        """How many calls a lane takes: a tenth below what the origin allows, so that no call ever waits in it."""
-        if not self.stream_limit:
-            return configured
-        return max(1, min(configured, self.stream_limit - self.stream_limit // 10))
+    def room(self, lane: Lane, settings: Upstream) -> int:
+        """How many calls a lane takes."""
+        if self.protocol != HTTP2:
+            return settings.max_connections
+        limit = lane.stream_limit
+        if limit is None:
+            return min(settings.streams_per_connection, _UNSETTLED_STREAMS)
+        return max(1, min(settings.streams_per_connection, limit - limit // 10))
 
     def find(self, settings: Upstream) -> Lane | None:
         """A lane with room. Fills lanes in order, so that the last ones fall idle and can be closed."""
-        room = self.streams_per_lane(settings.streams_per_connection)
-        if self.protocol != HTTP2:
-            room = settings.max_connections
         for lane in self.lanes:
-            if lane.is_guessing and not lane.opened and self.protocol == HTTP2:
-                continue
-            if lane.in_flight < room:
+            if lane.is_usable and lane.in_flight < self.room(lane, settings):
                 return lane
         return None
 
     def may_open(self, settings: Upstream) -> bool:
-        """True when another lane may be opened. An HTTP/1.1 origin has one lane with many connections."""
-        return not self.lanes or (self.protocol == HTTP2 and len(self.lanes) < settings.max_connections)
-
-
-def open_lane(settings: Upstream, origin: Origin, address: tuple[str, int] | None) -> Lane:
-    """Another lane. Certificates are always verified; nothing is decoded, followed or added."""
-    builder = (
-        ClientBuilder()
-        .gzip(False)
-        .brotli(False)
-        .zstd(False)
-        .deflate(False)
-        .follow_redirects(False)
-        .referer(False)
-        .no_proxy()
-        .timeout(timedelta(seconds=settings.total_timeout_s))
-        # Our own deadlines come first and answer the client; but only this one takes a silent call off its connection,
-        # which would stay open for as long as a whole call may take.
-        .read_timeout(timedelta(seconds=max(settings.first_byte_timeout_s, settings.idle_timeout_s) + _SLACK_S))
-        .connect_timeout(timedelta(seconds=settings.connect_timeout_s))
-        .pool_idle_timeout(timedelta(seconds=settings.keepalive_s))
-        .tcp_nodelay(True)
-        .tcp_keepalive(timedelta(seconds=30))
-    )
-    if settings.http2 and origin.scheme == "https":
-        # Windows: 100 ms of round trip at 100 Mbit/s on a stream, and many streams on a connection.
-        builder = (
-            builder.http2(True)
-            .http2_initial_stream_window_size(2 * 1024 * 1024)
-            .http2_initial_connection_window_size(16 * 1024 * 1024)
-            .http2_keep_alive_interval(timedelta(seconds=20))
-            .http2_keep_alive_timeout(timedelta(seconds=20))
-        )
-        if origin.protocol == HTTP2:
-            builder = builder.http2_prior_knowledge()
-    for path in settings.extra_ca:
-        builder = builder.add_root_certificate_pem(path.read_bytes())
-    if settings.proxy is not None:
-        builder = builder.proxy(ProxyBuilder.all(settings.proxy).no_proxy(settings.no_proxy))
-    if address is not None:
-        builder = builder.resolve(origin.host, *address)
-    lane = Lane(builder.build(), is_guessing=origin.scheme == "https" and not origin.protocol)
-    origin.lanes.append(lane)
-    return lane
+        """True when another connection should be made for the calls that wait. An HTTP/1.1 origin has one lane."""
+        usable = [lane for lane in self.lanes if lane.is_usable]
+        if self.protocol == HTTP1:
+            return not usable
+        if any(lane.stream_limit is None for lane in usable):
+            return False  # its settings are on their way
+        if len(usable) + self.dialing >= settings.max_connections:
+            return False
+        expected = self.dialing * (self.room(usable[0], settings) if usable else _UNSETTLED_STREAMS)
+        return not self.dialing or (bool(usable) and self.waiting > expected)

@@ -44,9 +44,10 @@ async def test_calls_take_it(way_out: ConnectProxy, make_proxy: MakeProxy, certi
     answer = await get(proxy, "/v1/models")
     assert (answer.status, answer.body) == (200, b"ok")
     assert way_out.requests == ["GET /v1/models HTTP/1.1"]
-    (head,) = way_out.heads
-    assert head.startswith(f"CONNECT {HOST}:443 HTTP/1.1\r\n")
-    assert BASIC in head
+    assert len(way_out.heads) == 2  # the first one only showed that the origin speaks HTTP/1.1
+    for head in way_out.heads:
+        assert head.startswith(f"CONNECT {HOST}:443 HTTP/1.1\r\n")
+        assert BASIC in head
 
 
 async def test_tunnels_take_it(way_out: ConnectProxy, make_proxy: MakeProxy, certified: TestCa) -> None:

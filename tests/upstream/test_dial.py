@@ -8,11 +8,9 @@ import pytest
 
 from config.schema import Upstream
 from proxy.demo.certificates import Certificates
-from proxy.demo.faults import Options
 from proxy.demo.simulator import Simulator
 from proxy.exchange.errors import UpstreamError
 from proxy.upstream.dial import Dialer
-from proxy.upstream.probe import DEFAULT_STREAMS, probe
 from proxy.upstream.resolver import Resolver
 from tests.support.connect_proxy import connect_proxy
 from tests.support.exchanges import request, turns
@@ -151,7 +149,7 @@ async def test_who_is_exempt_from_the_proxy(no_proxy: str | None, host: str, exe
         else:
             with pytest.raises(UpstreamError) as raised:
                 await made.open(host, 443)
-            assert raised.value.code == "connection_failed"
+            assert raised.value.code == "proxy_error"
 
 
 async def test_failures_of_a_raw_connection_have_words(ca: TestCa, provider_certificates: Certificates) -> None:
@@ -162,7 +160,7 @@ async def test_failures_of_a_raw_connection_have_words(ca: TestCa, provider_cert
         assert raised.value.code == "tls_certificate_error"
     with pytest.raises(UpstreamError) as raised:
         await dialer(resolve={HOST: "127.0.0.1:1"}).open(HOST, 443)
-    assert raised.value.code == "connection_failed"
+    assert raised.value.code == "connection_refused"
     assert not raised.value.sent
 
 
@@ -179,43 +177,3 @@ async def test_a_raw_connection_has_a_deadline(ca: TestCa) -> None:
         for writer in held:
             writer.close()
     assert (raised.value.code, raised.value.status) == ("connection_timeout", 504)
-
-
-# -- probes
-
-
-async def probed(simulator: Simulator, certificates: Certificates, timeout_s: float = 5.0) -> tuple[str, int]:
-    trust = ssl.create_default_context(cafile=certificates.ca)
-    trust.set_alpn_protocols(["h2", "http/1.1"])
-    made = dialer(resolve={HOST: simulator.address})
-    return await probe(*await made.open(HOST, 443, trust), timeout_s)
-
-
-async def test_a_probe_learns_the_protocol_and_the_limit(provider_certificates: Certificates) -> None:
-    async with Simulator(provider_certificates, Options(max_streams=37)) as simulator:
-        assert await probed(simulator, provider_certificates) == ("HTTP/2", 37)
-    async with Simulator(provider_certificates, Options(http2=False)) as simulator:
-        assert await probed(simulator, provider_certificates) == ("HTTP/1.1", 0)
-
-
-async def test_a_probe_without_tls_learns_nothing_of_http2() -> None:
-    async with Simulator(None) as simulator:
-        reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
-        assert await probe(reader, writer, 5.0) == ("HTTP/1.1", 0)
-
-
-@pytest.mark.parametrize("said", [None, b"", b"not a frame at all", bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])])
-async def test_an_origin_that_does_not_say_allows_what_the_rfc_recommends(ca: TestCa, said: bytes | None) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if said is not None:
-            writer.write(said)
-            if said != bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]):
-                writer.close()
-        await reader.read()
-        writer.close()
-
-    server_context = ca.context(HOST, alpn=("h2",))
-    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_context) as server:
-        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        opened = await dialer(resolve={HOST: address}).open(HOST, 443, context(ca))
-        assert await probe(*opened, 0.2) == ("HTTP/2", DEFAULT_STREAMS)
