@@ -26,6 +26,7 @@ def command(
     upstream_ca: options.UpstreamCa = None,
     assign: options.Assign = None,
     profile: options.ProfileName = None,
+    workers: options.Workers = None,
     default_profile: Annotated[str, typer.Option(hidden=True)] = "production",
     runtime_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
     lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True)] = False,
@@ -48,6 +49,7 @@ def command(
         upstream_ca=upstream_ca,
         assign=assign,
         profile=profile,
+        workers=workers,
     )
     loader = options.settings_loader(config, given, default_profile)  # type: ignore[arg-type] # just checked
     settings = loader.load()
