@@ -21,6 +21,7 @@ from proxy.admin.server import AdminServer
 from proxy.admin.views import Views
 from proxy.call_log import CallLog
 from proxy.counters import Counters
+from proxy.edge.acceptor import ReadyListeners
 from proxy.edge.bridge import Bridge, Snapshot
 from proxy.edge.leaf import LeafIssuer
 from proxy.edge.master import Edge, ListenError
@@ -42,6 +43,9 @@ from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
+from proxy.workers.board import Board
+from proxy.workers.fleet_answers import FleetAnswers
+from proxy.workers.listening import WorkerSockets
 from proxy.workers.place import WorkerPlace
 from proxy.workers.share import share_of
 from proxy.workers.shared import SharedParts
@@ -60,8 +64,9 @@ class Skinflint:
         place: WorkerPlace | None = None,
         shared: SharedParts | None = None,
         identity: Identity | None = None,
+        board: Board | None = None,
     ) -> None:
-        """`place` and what is `shared` come from the supervisor, if this is one worker of several.
+        """`place` and all after it come from the supervisor, if this is one worker of several.
 
         Raises CaError, SettingsError or OSError.
         """
@@ -75,7 +80,8 @@ class Skinflint:
         self._retired: list[Pool] = []
         self._metrics = Metrics(settings.limits.label_values)
         self._counters = Counters()
-        self._calls = CallLog()
+        self._worker = place.index if place is not None else None
+        self._calls = CallLog(worker=self._worker)
         self._calls.configure(settings.log)
         self._store = MemoryStore(settings.cache.memory.max_bytes)
         self._identity = identity or identity_of(settings)
@@ -98,34 +104,33 @@ class Skinflint:
             ledger=self._ledger,
             started_at=self._started_at,
         )
-        self._admin = AdminServer(self._metrics.registry, views)
+        self._fleet: FleetAnswers | None = None
+        if place is not None and board is not None:
+            self._fleet = FleetAnswers(
+                place, board, views=views, registry=self._metrics.registry, counters=self._counters
+            )
+        self._admin = AdminServer(self._metrics.registry, views, self._fleet)
         self._metrics.registry.register(LiveGauges(views.gauges()))
 
     # -- life
 
-    async def start(self) -> Runtime:
-        """Open everything, listeners last. Raises ListenError or OSError."""
+    async def start(self, sockets: WorkerSockets | None = None) -> Runtime:
+        """Open everything, listeners last, or take sockets that are bound already. Raises ListenError or OSError."""
         self._pool.start()
         if self._ledger is not None:
             self._ledger.start()
+        if self._fleet is not None:
+            await self._fleet.start()
         try:
-            admin = await self._admin.start(self._settings.admin.address)
+            admin = await self._admin.start(self._settings.admin.address, sockets.admin if sockets else ())
         except OSError as failure:
             raise ListenError(self._settings.admin.address, "admin", failure) from failure
-        bound = await self._edge.start()
+        bound = await self._edge.start(ReadyListeners(sockets.listeners, sockets.handing) if sockets else None)
+        if sockets is not None:
+            sockets.handing.start(self._edge.take)
         self._state = "running"
-        return Runtime(
-            pid=os.getpid(),
-            version=version(),
-            started_at=self._started_at,
-            listeners=tuple(BoundListener(mode, address) for mode, address in bound),
-            admin=admin,
-            ca=self._identity.trust.ca,
-            bundle=self._identity.trust.bundle,
-            truststore=self._identity.trust.truststore,
-            data_dir=self._data_dir,
-            ledger_url=_ledger_url(self._settings) if self._ledger is not None else None,
-        )
+        listeners = tuple(BoundListener(mode, address) for mode, address in bound)
+        return runtime_of(self._settings, self._identity, listeners, admin, self._started_at)
 
     async def stop(self) -> None:
         """Stop accepting, let what is under way end within the drain limit, settle, flush, close."""
@@ -142,6 +147,8 @@ class Skinflint:
         self._calls.flush()
         if self._ledger is not None:
             await self._ledger.close(_LEDGER_CLOSE_S)
+        if self._fleet is not None:
+            await self._fleet.stop()
         await self._admin.stop()
 
     async def abandon(self) -> None:
@@ -149,6 +156,8 @@ class Skinflint:
         await self._pool.close()
         if self._ledger is not None:
             await self._ledger.close(1.0)
+        if self._fleet is not None:
+            await self._fleet.stop()
         await self._admin.stop()
 
     def apply(self, settings: Settings) -> None:
@@ -166,10 +175,12 @@ class Skinflint:
         self._snapshot = snapshot
         self._store.resize(settings.cache.memory.max_bytes)
         self._calls.configure(settings.log)
-        setup_logs(settings.log)
+        setup_logs(settings.log, worker=self._worker)
 
-    async def close_retired(self) -> None:
-        """Close pools of earlier snapshots that nothing uses any more."""
+    async def tend(self) -> None:
+        """Called about once a second: close pools of earlier snapshots that nothing uses any more, and keep counts."""
+        if self._fleet is not None:
+            self._fleet.keep(time.monotonic())
         for pool in list(self._retired):
             if not any(origin.in_flight for origin in pool.use()):
                 self._retired.remove(pool)
@@ -211,7 +222,12 @@ class Skinflint:
     def _open_ledger(self, settings: Settings) -> LedgerWriter | None:
         if not settings.ledger.enabled:
             return None
-        return LedgerWriter(_ledger_url(settings), settings.ledger, spill_path=self._data_dir / "ledger-spill.jsonl")
+        return LedgerWriter(
+            _ledger_url(settings),
+            settings.ledger,
+            spill_path=self._data_dir / "ledger-spill.jsonl",
+            keeps_house=not self._worker,
+        )
 
     def _settled(self, record: CallRecord) -> None:
         self._metrics.calls.observe(record)
@@ -228,6 +244,24 @@ class Skinflint:
 def identity_of(settings: Settings) -> Identity:
     """The identity of the proxy in the settings' data directory. Raises CaError, SettingsError or OSError."""
     return Identity.of(settings, os.environ)
+
+
+def runtime_of(
+    settings: Settings, identity: Identity, listeners: tuple[BoundListener, ...], admin: str, started_at: float
+) -> Runtime:
+    """How a proxy that this process runs is found."""
+    return Runtime(
+        pid=os.getpid(),
+        version=version(),
+        started_at=started_at,
+        listeners=listeners,
+        admin=admin,
+        ca=identity.trust.ca,
+        bundle=identity.trust.bundle,
+        truststore=identity.trust.truststore,
+        data_dir=settings.data_dir,
+        ledger_url=_ledger_url(settings) if settings.ledger.enabled else None,
+    )
 
 
 def _make_pool(settings: Settings) -> Pool:

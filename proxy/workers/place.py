@@ -1,4 +1,7 @@
-"""Which worker a process is. A proxy of one process has no place: None."""
+"""Which worker a process is. A proxy of one process has no place: None.
+
+Rule: what worker N puts into the private directory has a name that ends in `.N`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
