@@ -1,7 +1,7 @@
 """Settings from the command line. They lie over everything else.
 
 Flags: `--listen` and `--mode` (paired in order; one mode goes for all), `--admin`, `--data-dir`, `--profile`,
-`--upstream-ca` (adds to what lower layers trust) and `--set key.path=value`, which comes last.
+`--workers`, `--upstream-ca` (adds to what lower layers trust) and `--set key.path=value`, which comes last.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,8 @@ def read_flags(flags: Flags, lower: Layer, problems: list[Problem]) -> Layer:
     for flag, path in (("--admin", ("admin", "address")), ("--data-dir", ("data_dir",)), ("--profile", ("profile",))):
         for text in flags.get(flag, ()):
             layer = layer.put(path, text, flag)
+    for text in flags.get("--workers", ()):
+        layer = layer.put(("workers",), parse_text(text, ("workers",), "--workers", problems), "--workers")
     if trusted := flags.get("--upstream-ca"):
         layer = layer.put(("upstream", "extra_ca"), [*_extra_ca(lower), *trusted], "--upstream-ca")
     for assignment in flags.get("--set", ()):

@@ -87,6 +87,7 @@ def changed_fixed_keys(old: Settings, new: Settings) -> list[str]:
         "listeners": (old.listeners, new.listeners),
         "admin": (old.admin, new.admin),
         "data_dir": (old.data_dir, new.data_dir),
+        "workers": (old.workers, new.workers),
         "ledger.url": (old.ledger.url, new.ledger.url),
     }
     return [key for key, (before, after) in pairs.items() if before != after]

@@ -7,9 +7,10 @@ from the environment here (load.py does that). Sizes are bytes, times are second
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 MIB = 1024 * 1024
+MOST_WORKERS = 256
 
 type Sampling = Literal["deterministic", "any"]
 type Profile = Literal["production", "development"]
@@ -25,6 +26,15 @@ def split_address(value: str) -> tuple[str, int]:
     elif ":" in host:
         raise ValueError("an IPv6 address needs brackets, for example [::1]:8080")
     return host or "127.0.0.1", int(port)
+
+
+def _number_or_auto(value: object) -> object:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_WORKERS):
+        return value
+    raise ValueError(f"must be a whole number from 1 to {MOST_WORKERS}, or auto")
+
+
+type Workers = Annotated[int | Literal["auto"], BeforeValidator(_number_or_auto)]
 
 
 class Section(BaseModel):
@@ -234,6 +244,7 @@ class Settings(Section):
 
     profile: Profile = "production"
     data_dir: Path = Path("~/.local/share/skinflint")
+    workers: Workers = 1  # processes; auto: as many as there are processors to use
     listeners: tuple[Listener, ...] = (Listener(),)
     admin: Admin = Admin()
     log: Log = Log()

@@ -4,13 +4,9 @@
 use it; nothing is global. A reload builds a new Snapshot and swaps it in whole: exchanges that have begun keep theirs.
 """
 
-import contextlib
 import os
-import secrets
 import threading
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 import structlog
@@ -18,7 +14,6 @@ import structlog
 from addons import Parts, chain, repeats
 from addons.identify import Identify
 from addons.meter import Meter
-from config.errors import Problem, SettingsError
 from config.prices import load_prices
 from config.schema import Settings
 from proxy import version
@@ -26,16 +21,16 @@ from proxy.admin.server import AdminServer
 from proxy.admin.views import Views
 from proxy.call_log import CallLog
 from proxy.counters import Counters
+from proxy.edge.acceptor import ReadyListeners
 from proxy.edge.bridge import Bridge, Snapshot
-from proxy.edge.ca import certified_hosts, load_or_create
 from proxy.edge.leaf import LeafIssuer
 from proxy.edge.master import Edge, ListenError
 from proxy.edge.pins import PinMemory
-from proxy.edge.trust import TrustFiles, trusted_sources, write_trust
 from proxy.exchange.chain import Handler, compose
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import CallRecord
 from proxy.extensions import extra_stages
+from proxy.identity import Identity
 from proxy.ledger.prices import PriceBook
 from proxy.ledger.pricing import ExchangePricing
 from proxy.ledger.writer import LedgerWriter
@@ -48,18 +43,36 @@ from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
+from proxy.workers.board import Board
+from proxy.workers.fleet_answers import FleetAnswers
+from proxy.workers.listening import WorkerSockets
+from proxy.workers.place import WorkerPlace
+from proxy.workers.share import share_of
+from proxy.workers.shared import SharedParts
 
 log = structlog.get_logger(__name__)
 
-_KEY_FILE = "fingerprint.key"
 _LEDGER_CLOSE_S = 10.0
 
 
 class Skinflint:
     """One running proxy."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        place: WorkerPlace | None = None,
+        shared: SharedParts | None = None,
+        identity: Identity | None = None,
+        board: Board | None = None,
+    ) -> None:
+        """`place` and all after it come from the supervisor, if this is one worker of several.
+
+        Raises CaError, SettingsError or OSError.
+        """
+        self._place = place
+        self._shared = shared
+        self._settings = settings = share_of(settings, place)
         self._data_dir = settings.data_dir
         self._tasks = TaskSet()
         self._started_at = time.time()
@@ -67,24 +80,18 @@ class Skinflint:
         self._retired: list[Pool] = []
         self._metrics = Metrics(settings.limits.label_values)
         self._counters = Counters()
-        self._calls = CallLog()
+        self._worker = place.index if place is not None else None
+        self._calls = CallLog(worker=self._worker)
         self._calls.configure(settings.log)
         self._store = MemoryStore(settings.cache.memory.max_bytes)
-        self._fingerprint_key = _load_key(self._data_dir / _KEY_FILE)
+        self._identity = identity or identity_of(settings)
         self._ledger = self._open_ledger(settings)
-        registry = Registry.from_settings(settings)
-        self._authority = load_or_create(self._data_dir / "ca", certified_hosts(registry.hosts()), datetime.now(UTC))
-        self._trust = write_trust(
-            self._authority,
-            self._data_dir / "ca",
-            trusted_sources(os.environ, TrustFiles.in_directory(self._data_dir / "ca").bundle),
-        )
         self._pool = _make_pool(settings)
-        self._snapshot = self._build(settings, registry, self._pool)
+        self._snapshot = self._build(settings, Registry.from_settings(settings), self._pool)
         self._bridge = Bridge(
             lambda: self._snapshot,
             metrics=self._metrics,
-            leaves=LeafIssuer(self._authority, clock=time.time),
+            leaves=LeafIssuer(self._identity.authority, clock=time.time),
             pins=PinMemory(settings.passthrough.learn_ttl_s, time.monotonic),
         )
         self._edge = Edge(self._bridge, settings.listeners, first_client=self._load_prices)
@@ -97,34 +104,33 @@ class Skinflint:
             ledger=self._ledger,
             started_at=self._started_at,
         )
-        self._admin = AdminServer(self._metrics.registry, views)
+        self._fleet: FleetAnswers | None = None
+        if place is not None and board is not None:
+            self._fleet = FleetAnswers(
+                place, board, views=views, registry=self._metrics.registry, counters=self._counters
+            )
+        self._admin = AdminServer(self._metrics.registry, views, self._fleet)
         self._metrics.registry.register(LiveGauges(views.gauges()))
 
     # -- life
 
-    async def start(self) -> Runtime:
-        """Open everything, listeners last. Raises ListenError or OSError."""
+    async def start(self, sockets: WorkerSockets | None = None) -> Runtime:
+        """Open everything, listeners last, or take sockets that are bound already. Raises ListenError or OSError."""
         self._pool.start()
         if self._ledger is not None:
             self._ledger.start()
+        if self._fleet is not None:
+            await self._fleet.start()
         try:
-            admin = await self._admin.start(self._settings.admin.address)
+            admin = await self._admin.start(self._settings.admin.address, sockets.admin if sockets else ())
         except OSError as failure:
             raise ListenError(self._settings.admin.address, "admin", failure) from failure
-        bound = await self._edge.start()
+        bound = await self._edge.start(ReadyListeners(sockets.listeners, sockets.handing) if sockets else None)
+        if sockets is not None:
+            sockets.handing.start(self._edge.take)
         self._state = "running"
-        return Runtime(
-            pid=os.getpid(),
-            version=version(),
-            started_at=self._started_at,
-            listeners=tuple(BoundListener(mode, address) for mode, address in bound),
-            admin=admin,
-            ca=self._trust.ca,
-            bundle=self._trust.bundle,
-            truststore=self._trust.truststore,
-            data_dir=self._data_dir,
-            ledger_url=_ledger_url(self._settings) if self._ledger is not None else None,
-        )
+        listeners = tuple(BoundListener(mode, address) for mode, address in bound)
+        return runtime_of(self._settings, self._identity, listeners, admin, self._started_at)
 
     async def stop(self) -> None:
         """Stop accepting, let what is under way end within the drain limit, settle, flush, close."""
@@ -141,6 +147,8 @@ class Skinflint:
         self._calls.flush()
         if self._ledger is not None:
             await self._ledger.close(_LEDGER_CLOSE_S)
+        if self._fleet is not None:
+            await self._fleet.stop()
         await self._admin.stop()
 
     async def abandon(self) -> None:
@@ -148,14 +156,14 @@ class Skinflint:
         await self._pool.close()
         if self._ledger is not None:
             await self._ledger.close(1.0)
+        if self._fleet is not None:
+            await self._fleet.stop()
         await self._admin.stop()
 
     def apply(self, settings: Settings) -> None:
         """Swap the snapshot. Raises SettingsError when the new settings cannot be used."""
-        registry = Registry.from_settings(settings)
-        if lacking := self._authority.lacks(registry.hosts()):
-            message = f"the certificate authority does not permit {', '.join(lacking)}; restart to make a new one"
-            raise SettingsError(Problem("reload", "providers", message))
+        settings = share_of(settings, self._place)
+        registry = self._identity.registry_for(settings)
         pool = self._pool
         if settings.upstream != self._snapshot.settings.upstream:
             pool = _make_pool(settings)
@@ -167,10 +175,12 @@ class Skinflint:
         self._snapshot = snapshot
         self._store.resize(settings.cache.memory.max_bytes)
         self._calls.configure(settings.log)
-        setup_logs(settings.log)
+        setup_logs(settings.log, worker=self._worker)
 
-    async def close_retired(self) -> None:
-        """Close pools of earlier snapshots that nothing uses any more."""
+    async def tend(self) -> None:
+        """Called about once a second: close pools of earlier snapshots that nothing uses any more, and keep counts."""
+        if self._fleet is not None:
+            self._fleet.keep(time.monotonic())
         for pool in list(self._retired):
             if not any(origin.in_flight for origin in pool.use()):
                 self._retired.remove(pool)
@@ -186,7 +196,7 @@ class Skinflint:
             settled=self._settled,
             store=self._store,
             tasks=self._tasks,
-            fingerprint_key=self._fingerprint_key,
+            fingerprint_key=self._identity.fingerprint_key,
             extra=extra_stages(),
         )
         stages = chain(settings, parts)
@@ -212,7 +222,12 @@ class Skinflint:
     def _open_ledger(self, settings: Settings) -> LedgerWriter | None:
         if not settings.ledger.enabled:
             return None
-        return LedgerWriter(_ledger_url(settings), settings.ledger, spill_path=self._data_dir / "ledger-spill.jsonl")
+        return LedgerWriter(
+            _ledger_url(settings),
+            settings.ledger,
+            spill_path=self._data_dir / "ledger-spill.jsonl",
+            keeps_house=not self._worker,
+        )
 
     def _settled(self, record: CallRecord) -> None:
         self._metrics.calls.observe(record)
@@ -224,6 +239,29 @@ class Skinflint:
     def _stage_failed(self, stage: str, exchange: Exchange, failure: Exception) -> None:
         self._metrics.stage_failures.labels(stage).inc()
         log.error("stage_failed", stage=stage, exchange=exchange.id, error=type(failure).__name__, exc_info=failure)
+
+
+def identity_of(settings: Settings) -> Identity:
+    """The identity of the proxy in the settings' data directory. Raises CaError, SettingsError or OSError."""
+    return Identity.of(settings, os.environ)
+
+
+def runtime_of(
+    settings: Settings, identity: Identity, listeners: tuple[BoundListener, ...], admin: str, started_at: float
+) -> Runtime:
+    """How a proxy that this process runs is found."""
+    return Runtime(
+        pid=os.getpid(),
+        version=version(),
+        started_at=started_at,
+        listeners=listeners,
+        admin=admin,
+        ca=identity.trust.ca,
+        bundle=identity.trust.bundle,
+        truststore=identity.trust.truststore,
+        data_dir=settings.data_dir,
+        ledger_url=_ledger_url(settings) if settings.ledger.enabled else None,
+    )
 
 
 def _make_pool(settings: Settings) -> Pool:
@@ -254,22 +292,3 @@ async def _switched(exchange: Exchange) -> Response:
 
 def _ledger_url(settings: Settings) -> str:
     return settings.ledger.url or f"sqlite:///{settings.data_dir / 'ledger.sqlite'}"
-
-
-def _load_key(path: Path) -> bytes:
-    """The key of all digests, made on first use. Two processes that start at once agree on one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(descriptor, secrets.token_bytes(32))
-            os.fsync(descriptor)
-            os.link(draft, path)
-        finally:
-            os.close(descriptor)
-            draft.unlink()
-    key = path.read_bytes()
-    if len(key) != 32:
-        raise SettingsError(Problem(str(path), "", "must hold 32 bytes; delete it, and a new one is made"))
-    return key

@@ -3,8 +3,9 @@ proxy spends next to nothing on them; nothing waits longer than a tenth of a sec
 """
 
 import asyncio
+import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -15,13 +16,16 @@ from proxy.exchange.record import NANO_PER_USD, CallRecord
 
 _DELAY_S = 0.1
 _MAX_LINES = 1000
+_MAX_PIECE = select.PIPE_BUF // 2  # characters; few of them take two bytes
 
 
 class CallLog:
     """The calls' log lines."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, worker: int | None = None) -> None:
+        """`worker`: which of several processes this is, all of which write to the same stream."""
         self._stream = stream
+        self._worker = worker
         self._lines: list[CallRecord] = []
         self._timer: asyncio.TimerHandle | None = None
         self._render: Callable[[CallRecord], str] | None = None
@@ -31,7 +35,7 @@ class CallLog:
         stream = self._stream or sys.stderr
         is_console = log.format == "console" or (log.format == "auto" and stream.isatty())
         shown = log.level in ("debug", "info")
-        self._render = (console_line if is_console else json_line) if shown else None
+        self._render = (console_line if is_console else self._json_line) if shown else None
 
     def write(self, record: CallRecord) -> None:
         """A settled call."""
@@ -53,13 +57,31 @@ class CallLog:
             render = self._render
             stream = self._stream or sys.stderr
             try:
-                stream.write("".join([render(record) + "\n" for record in lines]))
-                stream.flush()
+                for text in _pieces([render(record) + "\n" for record in lines], self._worker is not None):
+                    stream.write(text)
+                    stream.flush()
             except (OSError, ValueError):
                 self._render = None  # standard error is gone: nothing can be said about it
 
+    def _json_line(self, record: CallRecord) -> str:
+        return json_line(record, self._worker)
 
-def json_line(record: CallRecord) -> str:
+
+def _pieces(lines: list[str], has_others: bool) -> Iterator[str]:
+    """What is written at once. A pipe keeps up to PIPE_BUF bytes together; more may be mixed with others' lines."""
+    if not has_others:
+        yield "".join(lines)
+        return
+    piece = ""
+    for line in lines:
+        if piece and len(piece) + len(line) > _MAX_PIECE:
+            yield piece
+            piece = ""
+        piece += line
+    yield piece
+
+
+def json_line(record: CallRecord, worker: int | None = None) -> str:
     """The call as one JSON object."""
     fields: dict[str, object] = {
         "timestamp": datetime.fromtimestamp(record.started_at, UTC).isoformat(timespec="milliseconds"),
@@ -82,6 +104,8 @@ def json_line(record: CallRecord) -> str:
     }
     if record.error:
         fields["error"] = record.error
+    if worker is not None:
+        fields["worker"] = worker
     if record.labels:
         fields["labels"] = record.labels
     return orjson.dumps(fields).decode()

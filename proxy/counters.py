@@ -1,6 +1,19 @@
 """Running totals for /v1/stats: a handful of numbers, always there, whatever the ledger does."""
 
+from dataclasses import dataclass
+
 from proxy.exchange.record import NANO_PER_USD, CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a process has counted, as plain numbers."""
+
+    outcomes: dict[str, int]
+    paid_nanousd: int = 0
+    saved_nanousd: int = 0
+    potential_nanousd: int = 0
+    unpriced: int = 0
 
 
 class Counters:
@@ -21,6 +34,19 @@ class Counters:
         self._saved += record.saved_nanousd or 0
         self._potential += record.potential_nanousd or 0
         self._unpriced += record.cost_nanousd is None
+
+    def counted(self) -> Counted:
+        """The numbers behind the totals, to add up with those of other processes."""
+        return Counted(dict(self._outcomes), self._paid, self._saved, self._potential, self._unpriced)
+
+    def add(self, others: Counted) -> None:
+        """Count what another process has counted."""
+        for outcome, count in others.outcomes.items():
+            self._outcomes[outcome] = self._outcomes.get(outcome, 0) + count
+        self._paid += others.paid_nanousd
+        self._saved += others.saved_nanousd
+        self._potential += others.potential_nanousd
+        self._unpriced += others.unpriced
 
     def totals(self) -> dict[str, object]:
         """All of it, money in USD."""

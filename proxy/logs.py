@@ -29,18 +29,19 @@ _MAX_TEXT: Final = 500
 _MAX_FRAMES: Final = 8
 
 
-def setup(settings: Log, stream: TextIO | None = None) -> None:
-    """Send all logs to `stream` (standard error). May be called again when the settings change."""
+def setup(settings: Log, stream: TextIO | None = None, worker: int | None = None) -> None:
+    """Send all logs to `stream` (standard error). May be called again when the settings change. Lines say which
+    worker they come from, if it is one of several."""
     target = sys.stderr if stream is None else stream
     is_console = settings.format == "console" or (settings.format == "auto" and target.isatty())
     renderer = _console(target.isatty()) if is_console else _json_line
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *_shared(), renderer],
+        processors=[structlog.contextvars.merge_contextvars, *_shared(worker), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
         logger_factory=structlog.WriteLoggerFactory(file=target),
         cache_logger_on_first_use=False,  # loggers of modules follow a change of level
     )
-    handler = _LibraryHandler(target, renderer)
+    handler = _LibraryHandler(target, renderer, worker)
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _LibraryHandler)]:
         root.removeHandler(old)
@@ -56,10 +57,10 @@ def setup(settings: Log, stream: TextIO | None = None) -> None:
 class _LibraryHandler(logging.Handler):
     """Renders a library's record as our own events are rendered."""
 
-    def __init__(self, stream: TextIO, renderer: Processor) -> None:
+    def __init__(self, stream: TextIO, renderer: Processor, worker: int | None = None) -> None:
         super().__init__(_LIBRARY_LEVEL)
         self._stream = stream
-        self._processors = [*_shared(), renderer]
+        self._processors = [*_shared(worker), renderer]
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line. A record that cannot be rendered is left to logging's own error handling."""
@@ -83,8 +84,13 @@ def _as_event(value: object) -> EventDict:
     return value
 
 
-def _shared() -> list[Processor]:
+def _shared(worker: int | None) -> list[Processor]:
+    def numbered(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["worker"] = worker
+        return event
+
     return [
+        *([] if worker is None else [numbered]),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _describe_exception,

@@ -1,13 +1,14 @@
 """A process around the proxy: event loop, signals, reloads.
 
 SIGTERM and SIGINT stop it in good order, SIGHUP and a changed file reload the settings. The exit status is 0 unless it
-could not start.
+could not start. One of several workers (proxy/workers) runs the same loop, and is told by its supervisor.
 """
 
 import asyncio
 import contextlib
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import structlog
 import uvloop
@@ -20,10 +21,19 @@ from proxy.edge.master import ListenError
 from proxy.logs import setup as setup_logs
 from proxy.memory import settle as settle_memory
 from proxy.runtime import Runtime
+from proxy.workers.listening import WorkerSockets
 
 log = structlog.get_logger(__name__)
 
 _POLL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the process was told to do."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    reload: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def run(loader: SettingsLoader, on_ready: Callable[[Runtime], None]) -> int:
@@ -35,28 +45,46 @@ def run(loader: SettingsLoader, on_ready: Callable[[Runtime], None]) -> int:
 
 
 async def _run(loader: SettingsLoader, settings: Settings, on_ready: Callable[[Runtime], None]) -> int:
-    stop, reload = asyncio.Event(), asyncio.Event()
+    orders = Orders()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
+        loop.add_signal_handler(number, orders.stop.set)
+    loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
     proxy = Skinflint(settings)
     watcher = ReloadWatcher(loader, settings, proxy.apply)  # before the start, which a change must not fall into
+
+    def announce(runtime: Runtime) -> None:
+        log.info("ready", listeners=[listener.address for listener in runtime.listeners], admin=runtime.admin)
+        on_ready(runtime)
+
+    return await serve(proxy, orders, announce, lambda is_ordered: watcher.poll(force=is_ordered))
+
+
+async def serve(
+    proxy: Skinflint,
+    orders: Orders,
+    on_ready: Callable[[Runtime], None],
+    reload: Callable[[bool], object],
+    sockets: WorkerSockets | None = None,
+) -> int:
+    """Start the proxy, and stop it when that is ordered; returns the exit status.
+
+    `reload` is called about once a second, with whether it was ordered.
+    """
     try:
-        runtime = await proxy.start()
+        runtime = await proxy.start(sockets)
     except (ListenError, OSError) as failure:
         await proxy.abandon()
         log.error("start_failed", reason=str(failure))
         return 1
-    log.info("ready", listeners=[listener.address for listener in runtime.listeners], admin=runtime.admin)
     on_ready(runtime)
     settle_memory()
-    while not stop.is_set():
+    while not orders.stop.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_POLL_S):
-                await stop.wait()
-        watcher.poll(force=reload.is_set())
-        reload.clear()
-        await proxy.close_retired()
+                await orders.stop.wait()
+        reload(orders.reload.is_set())
+        orders.reload.clear()
+        await proxy.tend()
     await proxy.stop()
     return 0

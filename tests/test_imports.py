@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Each part, and what it may import besides itself. Only what puts the whole together (app, process, cli, demo) may
-# import what it likes.
+# Each part, and what it may import besides itself. Only what puts the whole together (app, process, cli, demo, most of
+# workers) may import what it likes.
 ALLOWED: dict[str, set[str]] = {
     "config": {"proxy.providers.entry"},
     "proxy.wire": {"proxy.exchange.headers"},
@@ -36,6 +36,27 @@ ALLOWED: dict[str, set[str]] = {
     "proxy.call_log": {"config", "proxy.exchange"},
     "proxy.logs": {"config"},
     "proxy.extensions": {"proxy.exchange"},
+    "proxy.identity": {"config", "proxy.edge", "proxy.providers"},
+    "proxy.workers.backoff": set(),
+    "proxy.workers.board": set(),
+    "proxy.workers.count": {"config"},
+    "proxy.workers.directory": set(),
+    "proxy.workers.fleet": {
+        "proxy.workers.backoff", "proxy.workers.board", "proxy.workers.link", "proxy.workers.wakeup",
+    },
+    "proxy.workers.fleet_answers": {
+        "proxy.admin", "proxy.counters", "proxy.workers.board", "proxy.workers.inquiry", "proxy.workers.place",
+        "proxy.workers.samples", "proxy.workers.told",
+    },
+    "proxy.workers.inquiry": set(),
+    "proxy.workers.link": set(),
+    "proxy.workers.handing": {"proxy.workers.board"},
+    "proxy.workers.listening": {"config", "proxy.edge", "proxy.workers.board", "proxy.workers.handing"},
+    "proxy.workers.place": set(),
+    "proxy.workers.samples": set(),
+    "proxy.workers.share": {"config", "proxy.workers.place"},
+    "proxy.workers.told": {"proxy.counters", "proxy.workers.samples"},
+    "proxy.workers.wakeup": set(),
 }  # fmt: skip
 
 # Packages of others, and the only parts that may know them.

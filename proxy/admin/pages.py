@@ -9,17 +9,16 @@ import asyncio
 import orjson
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import CollectorRegistry
 
-from proxy.admin.views import Views, said
+from proxy.admin.answers import Answers
+from proxy.admin.views import said
 
 
 class Pages:
     """aiohttp's server without a socket of its own: connections are handed to it."""
 
-    def __init__(self, registry: CollectorRegistry, views: Views) -> None:
-        self._registry = registry
-        self._views = views
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
         app = web.Application()
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
@@ -50,20 +49,24 @@ class Pages:
         return web.Response(text="ok\n")
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        status, text = said(self._views.readiness())
+        status, text = said(await self._answers.readiness())
         return web.Response(text=text, status=status)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = encode(self._registry)
+        body = encode(await self._answers.metrics())
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _stats(self, request: web.Request) -> web.Response:
-        return web.Response(body=orjson.dumps(self._views.stats()), content_type="application/json")
+        return web.Response(body=orjson.dumps(await self._answers.stats()), content_type="application/json")
 
     async def _clear(self, request: web.Request) -> web.Response:
-        cleared = await self._views.clear_cache()
-        return web.Response(body=orjson.dumps({"cleared": cleared}), content_type="application/json")
+        cleared = await self._answers.clear_cache()
+        fields: dict[str, object] = {"cleared": cleared.entries}
+        if cleared.unreached:
+            fields["unreached_workers"] = cleared.unreached
+        status = 503 if cleared.unreached else 200
+        return web.Response(body=orjson.dumps(fields), status=status, content_type="application/json")
 
     async def _index(self, request: web.Request) -> web.Response:
         return web.Response(text="Skinflint: /livez /readyz /metrics /v1/stats\n")

@@ -6,11 +6,14 @@ It is a listener of its own, so that probes and scrapes keep working while clien
 """
 
 import asyncio
+import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from prometheus_client.registry import CollectorRegistry
 
 from config.schema import split_address
+from proxy.admin.answers import Alone, Answers
 from proxy.admin.views import Views, said
 from proxy.tasks import TaskSet
 
@@ -28,31 +31,42 @@ _ANSWER = (
 class AdminServer:
     """See the module."""
 
-    def __init__(self, registry: CollectorRegistry, views: Views) -> None:
-        self._registry = registry
-        self.views = views
+    def __init__(self, registry: CollectorRegistry, views: Views, answers: Answers | None = None) -> None:
+        """`answers`: other than those of this process alone."""
+        self._answers = answers or Alone(registry, views)
         self._tasks = TaskSet()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._pages: Pages | None = None
         self._opening = asyncio.Lock()
         self.probes: set[Probe] = set()
 
-    async def start(self, address: str) -> str:
-        """Listen; returns the address that was bound. Raises OSError."""
-        host, port = split_address(address)
-        self._server = await asyncio.get_running_loop().create_server(lambda: Probe(self), host, port)
-        bound = self._server.sockets[0].getsockname()
+    async def start(self, address: str, sockets: Sequence[socket.socket] = ()) -> str:
+        """Listen there, or on sockets that are bound already; returns the address that was bound. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            self._servers.append(await loop.create_server(lambda: Probe(self), sock=each))
+        if not sockets:
+            host, port = split_address(address)
+            self._servers.append(await loop.create_server(lambda: Probe(self), host, port))
+        bound = self._servers[0].sockets[0].getsockname()
         return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
 
     async def stop(self) -> None:
         """Close the listener and all connections."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for probe in list(self.probes):
             probe.close()
         await self._tasks.cancel()
         if self._pages is not None:
             await self._pages.stop()
+
+    def tell_readiness(self, probe: "Probe") -> None:
+        """Answer it; at once, if nobody else has to be asked."""
+        self._tasks.spawn(self._tell_readiness(probe), name="admin")
+
+    async def _tell_readiness(self, probe: "Probe") -> None:
+        probe.answer(*said(await self._answers.readiness()))
 
     def hand_on(self, transport: asyncio.Transport, seen: bytearray) -> None:
         """Give a connection to aiohttp. `seen` may grow until it is taken."""
@@ -67,8 +81,8 @@ class AdminServer:
             transport.resume_reading()
 
     async def _open(self) -> "Pages":
-        pages_class = await asyncio.to_thread(_import_pages)
-        pages = pages_class(self._registry, self.views)
+        pages_class = await asyncio.to_thread(import_pages)
+        pages = pages_class(self._answers)
         await pages.start()
         return pages
 
@@ -97,9 +111,9 @@ class Probe(asyncio.Protocol):
         if path is None and _END not in self._seen and len(self._seen) <= _MAX_HEAD:
             return
         if path == b"/livez":
-            self._answer(transport, 200, "ok\n")
+            self.answer(200, "ok\n")
         elif path == b"/readyz":
-            self._answer(transport, *said(self._server.views.readiness()))
+            self._server.tell_readiness(self)
         else:
             self._is_handed_on = True
             self._forget()
@@ -114,7 +128,11 @@ class Probe(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _answer(self, transport: asyncio.Transport, status: int, text: str) -> None:
+    def answer(self, status: int, text: str) -> None:
+        """Give it, and end."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
         phrase = "OK" if status == 200 else "Service Unavailable"
         transport.write(_ANSWER.format(status, phrase, len(text.encode()), text).encode())
         transport.close()
@@ -135,7 +153,8 @@ def _probed(seen: bytearray) -> bytes | None:
     return path.partition(b"?")[0] if is_plain else None
 
 
-def _import_pages() -> "type[Pages]":
+def import_pages() -> "type[Pages]":
+    """Import them, if they are not; what is imported before a fork is in memory once."""
     from proxy.admin.pages import Pages  # noqa: PLC0415 - see the module
 
     return Pages

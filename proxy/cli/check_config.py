@@ -38,6 +38,7 @@ def command(
     upstream_ca: options.UpstreamCa = None,
     assign: options.Assign = None,
     profile: options.ProfileName = None,
+    workers: options.Workers = None,
     print_defaults: Annotated[
         bool, typer.Option("--print-defaults", help="Print every setting with its default and reason, and exit.")
     ] = False,
@@ -62,6 +63,7 @@ def command(
         upstream_ca=upstream_ca,
         assign=assign,
         profile=profile,
+        workers=workers,
     )
     snapshot = options.settings_loader(config, given).load_snapshot()
     _check_further(snapshot)

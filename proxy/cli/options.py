@@ -51,6 +51,10 @@ Assign = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting, for example cache.ttl_s=600; repeatable."),
 ]
+Workers = Annotated[
+    str | None,
+    typer.Option("--workers", metavar="N|auto", help="Processes that share the listeners; auto: one a processor."),
+]
 ProfileName = Annotated[
     str | None, typer.Option("--profile", metavar="NAME", help="production or development: which defaults apply.")
 ]
@@ -65,6 +69,7 @@ def flags(
     upstream_ca: Sequence[Path] | None = None,
     assign: Sequence[str] | None = None,
     profile: str | None = None,
+    workers: str | None = None,
 ) -> dict[str, list[str]]:
     """The options that were given, as the loader (and another `run`) wants them."""
     given = {
@@ -75,6 +80,7 @@ def flags(
         "--upstream-ca": [str(file) for file in upstream_ca or ()],
         "--set": list(assign or ()),
         "--profile": [profile] if profile is not None else [],
+        "--workers": [workers] if workers is not None else [],
     }
     return {flag: values for flag, values in given.items() if values}
 

@@ -13,6 +13,9 @@ from proxy.cli import options
 from proxy.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from config.load import SettingsLoader
     from proxy.runtime import Runtime
 
 
@@ -26,6 +29,7 @@ def command(
     upstream_ca: options.UpstreamCa = None,
     assign: options.Assign = None,
     profile: options.ProfileName = None,
+    workers: options.Workers = None,
     default_profile: Annotated[str, typer.Option(hidden=True)] = "production",
     runtime_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
     lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True)] = False,
@@ -48,12 +52,14 @@ def command(
         upstream_ca=upstream_ca,
         assign=assign,
         profile=profile,
+        workers=workers,
     )
     loader = options.settings_loader(config, given, default_profile)  # type: ignore[arg-type] # just checked
     settings = loader.load()
     options.make_data_dir(settings.data_dir)
     is_text = settings.log.format != "json"  # who wants JSON lines only gets the app's own event
-    from proxy import process, runtime  # noqa: PLC0415 - nor must a mistake in the settings wait for the proxy
+    from proxy import runtime  # noqa: PLC0415 - nor must a mistake in the settings wait for the proxy
+    from proxy.workers.count import worker_count  # noqa: PLC0415
 
     known: list[Runtime] = []
 
@@ -63,14 +69,27 @@ def command(
         if is_text and runtime_file is None:
             typer.echo(announcement(ready))
 
-    if lifeline:
-        threading.Thread(target=_stop_at_end_of_input, name="lifeline", daemon=True).start()
+    run = _run_one if worker_count(settings.workers) == 1 else _run_several
     try:
-        status = process.run(loader, on_ready)
+        status = run(loader, on_ready, lifeline)
     finally:
         for ready in known:
             runtime.remove(ready, runtime_file)
     raise typer.Exit(status)
+
+
+def _run_one(loader: "SettingsLoader", on_ready: "Callable[[Runtime], None]", lifeline: bool) -> int:
+    from proxy import process  # noqa: PLC0415
+
+    if lifeline:
+        threading.Thread(target=_stop_at_end_of_input, name="lifeline", daemon=True).start()
+    return process.run(loader, on_ready)
+
+
+def _run_several(loader: "SettingsLoader", on_ready: "Callable[[Runtime], None]", lifeline: bool) -> int:
+    from proxy.workers.supervisor import supervise  # noqa: PLC0415 - which one process alone needs nothing of
+
+    return supervise(loader, on_ready, sys.stdin.fileno() if lifeline else None)
 
 
 def announcement(ready: "Runtime") -> str:

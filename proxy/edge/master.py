@@ -1,11 +1,13 @@
 """The listeners of the settings, as mitmproxy's modes."""
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from config.schema import Listener, split_address
+from proxy.edge.acceptor import ReadyListeners
 from proxy.edge.bridge import Bridge
 from proxy.edge.decide import Going
 from proxy.edge.destination import split_authority
@@ -39,9 +41,12 @@ class Edge:
         known = {spec: goes for spec, goes in modes.items() if goes is not None}
         self.select = Select(bridge, self._servers, known, first_client)
 
-    async def start(self) -> list[tuple[str, str]]:
-        """Open all listeners; returns (mode, address) of each. Raises ListenError."""
-        await self._servers.start(self._modes, self.select)
+    async def start(self, ready: ReadyListeners | None = None) -> list[tuple[str, str]]:
+        """Open all listeners, or take those that are bound already; returns (mode, address) of each.
+
+        Raises ListenError.
+        """
+        await self._servers.start(self._modes, self.select, ready)
         bound = []
         for listener, instance in zip(self._listeners, self._servers.instances, strict=True):
             if not instance.is_running or not instance.listen_addrs:
@@ -51,6 +56,13 @@ class Edge:
                 raise ListenError(listener.address, listener.mode, cause or failure) from failure
             bound.append((listener.mode, _shown(instance.listen_addrs[0])))
         return bound
+
+    def take(self, connection: socket.socket, listener: int) -> None:
+        """Serve a connection that another process has accepted, or close it when this one accepts no more."""
+        if self.select.accepting:
+            self._servers.take(connection, listener)
+        else:
+            connection.close()
 
     async def stop_accepting(self) -> None:
         """Close the listeners; connections that are there stay."""

@@ -6,6 +6,7 @@ they run; here one object answers the two hooks that are used. mitmproxy keeps i
 over, and from then on by its Handover.
 """
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from mitmproxy import ctx
 from mitmproxy.connection import Client
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.layer import NextLayer, NextLayerHook
-from mitmproxy.proxy.mode_servers import ProxyConnectionHandler, ServerInstance
+from mitmproxy.proxy.mode_servers import AsyncioServerInstance, ProxyConnectionHandler, ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server_hooks import ClientConnectedHook
 
+from proxy.edge.acceptor import Acceptor, Balance, ReadyListeners
 from proxy.edge.handover import Handover
 
 if TYPE_CHECKING:
@@ -63,6 +65,9 @@ class Servers:
         self.handed_over: set[Handover] = set()
         self.instances: list[ServerInstance[ProxyMode]] = []
         self._hooks: Hooks | None = None
+        self._acceptors: list[Acceptor] = []
+        self._arriving = 0  # accepted, and not yet known to mitmproxy
+        self._balance: Balance | None = None
 
     @property
     def addons(self) -> "Servers":
@@ -74,15 +79,40 @@ class Servers:
         """How many there are."""
         return len(self.connections) + len(self.handed_over)
 
-    async def start(self, modes: Sequence[ProxyMode], hooks: Hooks) -> None:
-        """Open a listener for each mode; one that fails has `last_exception` and is not running."""
+    async def start(self, modes: Sequence[ProxyMode], hooks: Hooks, ready: ReadyListeners | None = None) -> None:
+        """Open a listener for each mode, or take its bound sockets; one that fails has `last_exception` and is not
+        running."""
         self._hooks = hooks
         ctx.master = cast("Master", self)
         ctx.options = cast("Options", _Options())
         self.instances = [ServerInstance.make(mode, self) for mode in modes]
+        if ready is not None:
+            self._listen_on(ready)
+            return
         for instance in self.instances:
             with suppress(OSError):
                 await instance.start()
+
+    def _listen_on(self, ready: ReadyListeners) -> None:
+        """mitmproxy has no way to take sockets: what its own `listen` makes is made here."""
+        self._balance = ready.balance
+        for number, (instance, sockets) in enumerate(zip(self.instances, ready.sockets, strict=True)):
+            assert isinstance(instance, AsyncioServerInstance)
+            acceptor = Acceptor(sockets, number, instance.handle_stream, ready.balance, self._arrive)
+            instance._servers = [acceptor]  # type: ignore[list-item] # of a server it uses `sockets` and `close`
+            self._acceptors.append(acceptor)
+
+    def take(self, connection: socket.socket, listener: int) -> None:
+        """Serve a connection that another process has accepted."""
+        self._acceptors[listener].take(connection)
+
+    def _arrive(self, change: int) -> None:
+        self._arriving += change
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._balance is not None:
+            self._balance.holds(self._arriving + self.client_connections)
 
     async def stop_accepting(self) -> None:
         """Close the listeners; connections stay."""
@@ -108,10 +138,12 @@ class Servers:
     ) -> Iterator[None]:
         """See mitmproxy's ServerManager."""
         self.connections[connection_id] = handler
+        self._tell()
         try:
             yield
         finally:
             self.connections.pop(connection_id, None)  # it may have been handed over
+            self._tell()
 
     async def handle_lifecycle(self, hook: StartHook) -> None:
         """See mitmproxy's AddonManager. An exception here would end the connection's task with its socket open."""
@@ -130,8 +162,12 @@ class Servers:
 
     def hand_over(self, client: Client) -> Handover:
         """The right to this client's socket."""
-        return Handover(self.connections[client.id], client, begun=self._begun, over=self.handed_over.discard)
+        return Handover(self.connections[client.id], client, begun=self._begun, over=self._over)
 
     def _begun(self, handover: Handover) -> None:
         self.connections.pop(handover.client_id, None)
         self.handed_over.add(handover)
+
+    def _over(self, handover: Handover) -> None:
+        self.handed_over.discard(handover)
+        self._tell()

@@ -7,6 +7,7 @@ file, which the next start reads back. Only the thread touches the store.
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -59,9 +60,11 @@ class LedgerWriter:
         *,
         clock: Callable[[], float] = time.time,
         spill_path: Path | None = None,
+        keeps_house: bool = True,
         open_store: OpenStore = open_any,
     ) -> None:
-        """`spill_path` is where the rest goes at the end; by default a file beside an SQLite ledger.
+        """`spill_path` is where the rest goes at the end; by default a file beside an SQLite ledger. Of several
+        writers of one ledger one `keeps_house`: it deletes old rows, and reads back what was spilled.
 
         Raises ValueError for what is no database URL.
         """
@@ -91,8 +94,8 @@ class LedgerWriter:
         self._written = self._lost = 0
         self._said_lost = 0
         self._say_lost_at = 0.0
-        self._has_read_back = False
-        self._prune_at = 0.0
+        self._has_read_back = not keeps_house
+        self._prune_at = 0.0 if keeps_house else math.inf
 
     def start(self) -> None:
         """Start the thread, which opens the ledger. A ledger that cannot be opened is degraded, not fatal."""

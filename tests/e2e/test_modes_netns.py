@@ -179,6 +179,24 @@ def test_transparent_mode_intercepts_what_the_kernel_redirects(
     assert provider.count(host=HOST) == 1
 
 
+def test_transparent_mode_works_in_several_workers(
+    pod: Namespace,
+    provider: Providers,
+    authority: Certificates,
+    inside: LoopThread,
+    tmp_path: Path,
+    prompt: str,
+) -> None:
+    pod.firewall(REDIRECT)
+    listeners = listening("transparent", "127.0.0.1:15001", "[::1]:15001")
+    settings = merged(towards(provider, authority), {"workers": 2, **listeners})
+    with proxy_in(pod, tmp_path / "proxy", settings) as proxy:
+        for number, address in enumerate(["192.0.2.10", "2001:db8::10"] * 6):
+            answer = inside.run(ask(f"{prompt} {number}", proxy.trust(), address, mark=MARK))
+            assert (answer.status, said(answer)) == (200, "miss")
+    assert provider.count(host=HOST) == 12
+
+
 @pytest.mark.parametrize("address", ["192.0.2.10", "2001:db8::10"])
 def test_transparent_mode_tunnels_others_to_where_they_were_going(
     redirected: RunningProxy, inside: LoopThread, tmp_path: Path, address: str

@@ -1,0 +1,119 @@
+"""Accepts connections on sockets that are bound already, and may let another process have one.
+
+The kernel spreads connections over the sockets of several processes by a hash, which with few connections is often
+lopsided, and for as long as they live. So who has more than another hands a new connection on before anything was
+read from it. Rule: a connection is always somebody's: what cannot be handed on is kept.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from proxy.tasks import TaskSet
+
+log = structlog.get_logger(__name__)
+
+type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+BACKLOG: Final = 4096  # cut to net.core.somaxconn; what comes while a process is replaced waits in the kernel
+_AT_ONCE: Final = 32  # connections taken in one go, so that those that are there have their turn
+_PAUSE_S: Final = 0.5  # when there are no descriptors or no memory left
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Balance(Protocol):
+    """The other processes, and what they have."""
+
+    def hand_on(self, connection: socket.socket, listener: int) -> bool:
+        """Let another process have it, if one has less. False: keep it."""
+        ...
+
+    def holds(self, count: int) -> None:
+        """This process has so many."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyListeners:
+    """The bound sockets of each listener, and those that they share the work with."""
+
+    sockets: Sequence[Sequence[socket.socket]]
+    balance: Balance
+
+
+class Acceptor:
+    """One listener. It stands where mitmproxy keeps its asyncio servers, and so has their `sockets` and `close`."""
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        listener: int,
+        serve: Serve,
+        balance: Balance,
+        arrive: Callable[[int], None],
+    ) -> None:
+        """`arrive` is told 1 for each connection that is taken, and -1 when `serve` has it or it is gone."""
+        self.sockets = tuple(sockets)
+        self._listener = listener
+        self._serve = serve
+        self._balance = balance
+        self._arrive = arrive
+        self._loop = asyncio.get_running_loop()
+        self._tasks = TaskSet()
+        self._is_closed = False
+        for each in self.sockets:
+            each.listen(BACKLOG)
+            self._watch(each)
+
+    def close(self) -> None:
+        """Accept no more. Connections that are there stay."""
+        if not self._is_closed:
+            self._is_closed = True
+            for each in self.sockets:
+                self._loop.remove_reader(each)
+                each.close()
+
+    def take(self, connection: socket.socket) -> None:
+        """Serve this connection, which was accepted here or elsewhere."""
+        self._arrive(1)
+        self._tasks.spawn(self._take(connection), name="accept")
+
+    def _watch(self, listening: socket.socket) -> None:
+        if not self._is_closed:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, _ = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as failure:
+                if failure.errno not in _EXHAUSTED:
+                    raise
+                log.error("accept_failed", reason=failure.strerror, retry_in_s=_PAUSE_S)
+                self._loop.remove_reader(listening)  # it would be reported as readable without end
+                self._loop.call_later(_PAUSE_S, self._watch, listening)
+                return
+            connection.setblocking(False)
+            if not self._balance.hand_on(connection, self._listener):
+                self.take(connection)
+
+    async def _take(self, connection: socket.socket) -> None:
+        reader = asyncio.StreamReader(loop=self._loop)
+        protocol = asyncio.StreamReaderProtocol(reader, self._begin, loop=self._loop)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._loop.connect_accepted_socket(lambda: protocol, connection)
+        except OSError:  # it is gone already
+            connection.close()
+            self._arrive(-1)
+
+    async def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._arrive(-1)
+        await self._serve(reader, writer)

@@ -1,0 +1,8 @@
+"""Several worker processes behind one set of listeners, for more than one core.
+
+place.py: which worker is this? count.py: how many are there? share.py: a worker's part of what is limited as a whole.
+supervisor.py: the process that binds, forks and minds them; fleet.py: its children; backoff.py: when a dead one is
+replaced; listening.py: the sockets; board.py: what all of them see; directory.py: where their sockets are.
+worker.py: a child's life; link.py: between it and the supervisor; peers.py, merge.py, answers.py: one admin listener
+that answers for all; totals.py: counters that outlive their worker.
+"""
