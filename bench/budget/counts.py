@@ -19,7 +19,7 @@ from bench.contestants import Upstream
 from bench.processes import LOAD_CORE, pin
 
 NAMES: Final = ("hit", "forward", "event")
-_ROUNDS: Final = 5
+_ROUNDS: Final = 3
 _EVENTS: Final = 150  # of a round
 _WARM_ROUNDS: Final = 3
 _WARM_EVENTS: Final = 50
