@@ -98,14 +98,14 @@ class CountedProxy:
         self._control("zero")
         self._began_at = time.monotonic()
 
-    def end(self) -> tuple[float, list[Path]]:
-        """Instructions since `begin` until the proxy was quiet, and the files that say where."""
+    def end(self) -> tuple[float, Path]:
+        """Instructions since `begin` until the proxy was quiet, and the file that says where."""
         self.wait_until_quiet()
         idle = self._idle_rate * (time.monotonic() - self._began_at)
         self._control("dump")
         self._dumps += 1
-        files = sorted(self._directory.glob(f"counted.{self._dumps}*"))
-        return sum(total(file.read_text(errors="replace")) for file in files) - idle, files
+        file = self._directory / f"counted.{self._dumps}"
+        return total(file.read_text(errors="replace")) - idle, file
 
     def wait_until_quiet(self) -> None:
         """Until all threads sleep. Raises BenchFailed when they never do."""

@@ -29,12 +29,12 @@ type Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """One kind of work: instructions for one of it, a value a round, and the files of the last round."""
+    """One kind of work: instructions for one of it, a value a round, and callgrind's file of the last round."""
 
     name: str
     size: int  # how many of it a round has
     rounds: list[int]
-    files: list[Path]
+    file: Path
 
     @property
     def median(self) -> int:
@@ -89,14 +89,14 @@ class Work:
         return counted
 
     def _count(self, name: str, size: int, rounds: Sequence[Callable[[], None]]) -> Counted:
-        counts: list[int] = []
-        files: list[Path] = []
+        counts = []
+        file = Path()
         for work in rounds:
             self._proxy.begin()
             work()
-            count, files = self._proxy.end()
+            count, file = self._proxy.end()
             counts.append(round(count / size))
-        return Counted(name, size, counts, files)
+        return Counted(name, size, counts, file)
 
     def _ask(self, name: str) -> None:
         """A round of calls, and what they leave to do."""

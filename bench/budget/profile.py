@@ -19,8 +19,7 @@ def hottest_c(name: str, say: Say, rows: int) -> str:
     """A table of C functions by their own instructions."""
     with working([name], say) as work:
         counted = work.count(name)
-        (file,) = counted.files
-        graph = read_graph(file.read_text(errors="replace").splitlines())
+        graph = read_graph(counted.file.read_text(errors="replace").splitlines())
     costs: Counter[str] = Counter()
     for function, cost in graph.own.items():
         costs[f"{function.name} [{Path(function.library).name}]" if function.library else function.name] += cost
@@ -33,9 +32,8 @@ def hottest_python(name: str, say: Say, rows: int) -> str:
         names = map_path(work.pid)
         try:
             counted = work.count(name)
-            (file,) = counted.files
             functions = read_map(names.read_text(errors="replace"))
-            graph = read_graph(file.read_text(errors="replace").splitlines())
+            graph = read_graph(counted.file.read_text(errors="replace").splitlines())
         finally:
             names.unlink(missing_ok=True)
     costs: Counter[str] = Counter()
