@@ -6,7 +6,7 @@ NODE := tests/e2e/node
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: setup demo run test lint types format lock bench soak clean clients node-clients
+.PHONY: setup demo run test lint types format lock bench soak budget clean clients node-clients
 setup: $(VENV)/.ready
 clients: $(CLIENTS)/.ready
 node-clients: $(NODE)/node_modules/.ready
@@ -56,6 +56,10 @@ bench: setup
 # SOAK_MINUTES says how long; 30 unless it is set.
 soak: setup
 	$(BIN)/python -m bench.soak
+
+# Instructions a call, against bench/budget.json; says why when it cannot count here.
+budget: setup
+	$(BIN)/python -m bench.budget
 
 # Locks hold versions and hashes only.
 LOCK = $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header

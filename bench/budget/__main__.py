@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from bench.budget import record
 from bench.budget.callgrind import is_there
-from bench.budget.counts import NAMES, Counted, working
+from bench.budget.counts import NAMES, working
 from bench.budget.profile import hottest_c, hottest_python
 from bench.failures import BenchFailed
 
@@ -31,14 +31,14 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)  # unwinds, and so stops everything that was started
 
 
-def _count(names: list[str]) -> list[Counted]:
-    counted = []
-    with working(names, _say, options=("--separate-threads=yes",)) as work:
+def _counts(names: list[str]) -> dict[str, int]:
+    counts = {}
+    with working(names, _say) as work:
         for name in names:
-            counted.append(work.count(name))
-            one = counted[-1]
+            one = work.count(name)
+            counts[name] = one.median
             _say(f"{name}: {one.median:,} (rounds: {', '.join(f'{each:,}' for each in one.rounds)}; {one.spread:.2%})")
-    return counted
+    return counts
 
 
 def _compare(counts: dict[str, int], kept: record.Record) -> int:
@@ -58,8 +58,8 @@ def _compare(counts: dict[str, int], kept: record.Record) -> int:
 def main() -> int:
     """Returns the exit status: 1 beyond the tolerance or when the run failed, 2 for a count that does not exist."""
     arguments = _arguments()
-    names = [name for name in arguments.only.split(",") if name] or list(NAMES)
-    if unknown := [name for name in names if name not in NAMES]:
+    wanted = [name for name in arguments.only.split(",") if name] or NAMES
+    if unknown := [name for name in wanted if name not in NAMES]:
         print(f"no such count: {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
     if not is_there():
@@ -67,7 +67,7 @@ def main() -> int:
         return 0
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        return _run(arguments, names)
+        return _run(arguments, [name for name in NAMES if name in wanted])
     except BenchFailed as failure:
         print(f"the run failed: {failure}", file=sys.stderr)
         return 1
@@ -80,17 +80,20 @@ def _run(arguments: argparse.Namespace, names: list[str]) -> int:
         print(hottest_c(arguments.profile, _say, _HOTTEST) + "\n", flush=True)
         print(hottest_python(arguments.profile, _say, _HOTTEST))
         return 0
-    if arguments.write:
-        counts = {one.name: one.median for one in _count(names)}
-        kept = record.load().counts if record.PATH.exists() else {}
-        record.store(record.here({**kept, **counts}))
+    if arguments.write and names == list(NAMES):
+        record.store(record.here(_counts(names)))
         print(f"stored in {record.PATH}")
         return 0
-    kept_record = record.load()
-    if reasons := record.differences(kept_record, record.here({})):
+    kept = record.load()
+    if reasons := record.differences(kept, record.here({})):
         print("skipped: the counts would not be comparable\n  " + "\n  ".join(reasons))
+        return 1 if arguments.write else 0
+    counts = _counts(names)
+    if arguments.write:
+        record.store(record.here({**kept.counts, **counts}))
+        print(f"stored in {record.PATH}")
         return 0
-    return _compare({one.name: one.median for one in _count(names)}, kept_record)
+    return _compare(counts, kept)
 
 
 if __name__ == "__main__":

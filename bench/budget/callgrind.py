@@ -26,6 +26,7 @@ ROUND: Final = 100  # calls of a round, and rows of one write to the ledger
 _READY_S: Final = 300.0  # valgrind starts a program some twenty times slower
 _CONTROL_S: Final = 60.0
 _QUIET_S: Final = 60.0
+_IDLE_S: Final = 5.0  # the slowest of the clocks
 _LOOK_EVERY_S: Final = 0.005
 _QUIET_LOOKS: Final = 4  # one after another: a thread that wakes another one up is seen by one of them
 _SETTINGS: Final = ("log.level=warning", f"ledger.batch_rows={ROUND}", "ledger.flush_s=86400")  # by count, not by clock
@@ -49,6 +50,8 @@ class CountedProxy:
     ) -> None:
         self._directory = directory
         self._dumps = 0
+        self._began_at = 0.0
+        self._idle_rate = 0.0  # instructions a second of clocks that tick whether or not anything is asked
         self._prefix = f"--vgdb-prefix={directory / 'vgdb'}"
         valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", self._prefix, *options]
         valgrind += [f"--callgrind-out-file={directory / 'counted'}"]
@@ -82,18 +85,27 @@ class CountedProxy:
         """Make counting possible, which makes the proxy several times slower still."""
         self._control("instrumentation on")
 
+    def measure_idle(self) -> None:
+        """Find what the passing of time costs, which `end` takes off."""
+        self.begin()
+        time.sleep(_IDLE_S)
+        count, _ = self.end()
+        self._idle_rate = count / _IDLE_S
+
     def begin(self) -> None:
         """Count from here, once the proxy is quiet."""
         self.wait_until_quiet()
         self._control("zero")
+        self._began_at = time.monotonic()
 
-    def end(self) -> tuple[int, list[Path]]:
-        """Instructions since `begin` until the proxy was quiet, and the files that say where, one a thread."""
+    def end(self) -> tuple[float, Path]:
+        """Instructions since `begin` until the proxy was quiet, and the file that says where."""
         self.wait_until_quiet()
+        idle = self._idle_rate * (time.monotonic() - self._began_at)
         self._control("dump")
         self._dumps += 1
-        files = sorted(self._directory.glob(f"counted.{self._dumps}*"))
-        return sum(total(file.read_text(errors="replace")) for file in files), files
+        file = self._directory / f"counted.{self._dumps}"
+        return total(file.read_text(errors="replace")) - idle, file
 
     def wait_until_quiet(self) -> None:
         """Until all threads sleep. Raises BenchFailed when they never do."""

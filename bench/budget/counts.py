@@ -9,28 +9,32 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench.budget.caller import Caller
+from bench.budget.caller import Caller, Stream
 from bench.budget.callgrind import ROUND, CountedProxy
 from bench.contestants import Upstream
 from bench.processes import LOAD_CORE, pin
 
 NAMES: Final = ("hit", "forward", "event")
-_ROUNDS: Final = {"hit": 5, "forward": 3, "event": 5}
+_ROUNDS: Final = 3
+_EVENTS: Final = 150  # of a round
 _WARM_ROUNDS: Final = 3
+_WARM_EVENTS: Final = 50
 
 type Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """One kind of work: instructions for one of it, a value a round, and the files of the last round."""
+    """One kind of work: instructions for one of it, a value a round, and callgrind's file of the last round."""
 
     name: str
+    size: int  # how many of it a round has
     rounds: list[int]
-    files: list[Path]
+    file: Path
 
     @property
     def median(self) -> int:
@@ -49,7 +53,7 @@ class Work:
     def __init__(self, proxy: CountedProxy, caller: Caller) -> None:
         self._proxy = proxy
         self._caller = caller
-        self._number = 0  # of the last distinct call; 0 is the one that is repeated
+        self._calls = 0  # so far; also the number of the last distinct one. 0 is the one that is repeated
 
     @property
     def pid(self) -> int:
@@ -58,49 +62,60 @@ class Work:
 
     def warm(self, names: Sequence[str]) -> None:
         """Let everything happen that happens only at first. Not counted."""
-        rounds = {"hit": self._hits, "forward": self._forwards}
         for name in names:
             for _ in range(_WARM_ROUNDS):
-                rounds[name]() if name in rounds else self._stream(1)
+                if name == "event":
+                    self._end(self._begin_stream(_WARM_EVENTS), _WARM_EVENTS)
+                else:
+                    self._ask(name)
+        while self._calls % ROUND:  # from here each round of calls is one write to the ledger, at its end
+            self._ask_one("hit")
+        self._proxy.wait_until_quiet()
 
     def count(self, name: str) -> Counted:
         """The rounds of one kind."""
-        if name == "event":
-            return self._stream(_ROUNDS[name])
-        ask = self._hits if name == "hit" else self._forwards
-        ask()  # translates, for valgrind, what was not instrumented yet
-        counts: list[int] = []
-        files: list[Path] = []
-        for _ in range(_ROUNDS[name]):
+        return self._count_events() if name == "event" else self._count_calls(name)
+
+    def _count_calls(self, name: str) -> Counted:
+        self._ask(name)  # valgrind translates what was not instrumented yet
+        return self._count(name, ROUND, [lambda: self._ask(name)] * _ROUNDS)
+
+    def _count_events(self) -> Counted:
+        stream = self._begin_stream((_ROUNDS + 1) * _EVENTS)
+        stream.read(_EVENTS)
+        reads = [partial(stream.read, (done + 2) * _EVENTS) for done in range(_ROUNDS)]
+        counted = self._count("event", _EVENTS, reads)
+        self._end(stream, (_ROUNDS + 1) * _EVENTS)
+        return counted
+
+    def _count(self, name: str, size: int, rounds: Sequence[Callable[[], None]]) -> Counted:
+        counts = []
+        file = Path()
+        for work in rounds:
             self._proxy.begin()
-            ask()
-            count, files = self._proxy.end()
-            counts.append(round(count / ROUND))
-        return Counted(name, counts, files)
+            work()
+            count, file = self._proxy.end()
+            counts.append(round(count / size))
+        return Counted(name, size, counts, file)
 
-    def _hits(self) -> None:
+    def _ask(self, name: str) -> None:
+        """A round of calls, and what they leave to do."""
         for _ in range(ROUND):
-            self._caller.ask(0)
+            self._ask_one(name)
+        self._proxy.wait_until_quiet()
 
-    def _forwards(self) -> None:
-        for _ in range(ROUND):
-            self._number += 1
-            self._caller.ask(self._number)
+    def _ask_one(self, name: str) -> None:
+        self._calls += 1
+        self._caller.ask(0 if name == "hit" else self._calls)
 
-    def _stream(self, rounds: int) -> Counted:
-        self._number += 1
-        counts: list[int] = []
-        files: list[Path] = []
-        events = (rounds + 1) * ROUND
-        stream = self._caller.begin_stream(self._number, events)
-        stream.read(ROUND)
-        for done in range(1, rounds + 1):
-            self._proxy.begin()
-            stream.read((done + 1) * ROUND)
-            count, files = self._proxy.end()
-            counts.append(round(count / ROUND))
+    def _begin_stream(self, events: int) -> Stream:
+        self._calls += 1
+        return self._caller.begin_stream(self._calls, events)
+
+    def _end(self, stream: Stream, events: int) -> None:
+        stream.read(events)
         stream.end()
-        return Counted("event", counts, files)
+        self._proxy.wait_until_quiet()
 
 
 @contextlib.contextmanager
@@ -119,4 +134,5 @@ def working(
         say("warming up …")
         work.warm(names)
         proxy.instrument()
+        proxy.measure_idle()
         yield work

@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from bench.budget.callgrind import ROUND
 from bench.budget.counts import Say, working
 from bench.budget.graph import read_graph
 from bench.budget.python_costs import OPTIONS, VARIABLES, by_python_function, map_path, place, read_map
@@ -19,12 +18,12 @@ _ROOT: Final = Path(__file__).parents[2]
 def hottest_c(name: str, say: Say, rows: int) -> str:
     """A table of C functions by their own instructions."""
     with working([name], say) as work:
-        (file,) = work.count(name).files
-        graph = read_graph(file.read_text(errors="replace").splitlines())
+        counted = work.count(name)
+        graph = read_graph(counted.file.read_text(errors="replace").splitlines())
     costs: Counter[str] = Counter()
     for function, cost in graph.own.items():
         costs[f"{function.name} [{Path(function.library).name}]" if function.library else function.name] += cost
-    return _table(f"{name}: C functions, by themselves", costs, rows)
+    return _table(f"{name}: C functions, by themselves", costs, counted.size, rows)
 
 
 def hottest_python(name: str, say: Say, rows: int) -> str:
@@ -32,19 +31,19 @@ def hottest_python(name: str, say: Say, rows: int) -> str:
     with working([name], say, options=OPTIONS, variables=VARIABLES) as work:
         names = map_path(work.pid)
         try:
-            (file,) = work.count(name).files
+            counted = work.count(name)
             functions = read_map(names.read_text(errors="replace"))
-            graph = read_graph(file.read_text(errors="replace").splitlines())
+            graph = read_graph(counted.file.read_text(errors="replace").splitlines())
         finally:
             names.unlink(missing_ok=True)
     costs: Counter[str] = Counter()
     for function, cost in by_python_function(graph, functions).items():
         costs[place(function, _ROOT)] += cost
-    return _table(f"{name}: Python functions, each with the C code that it calls", costs, rows)
+    return _table(f"{name}: Python functions, each with the C code that it calls", costs, counted.size, rows)
 
 
-def _table(title: str, costs: Counter[str], rows: int) -> str:
+def _table(title: str, costs: Counter[str], size: int, rows: int) -> str:
     total = costs.total()
-    lines = [f"{title}; {total // ROUND:,} instructions"]
-    lines += [f"{cost // ROUND:>12,} {cost / total:6.2%}  {name}" for name, cost in costs.most_common(rows)]
+    lines = [f"{title}; {total // size:,} instructions"]
+    lines += [f"{cost // size:>12,} {cost / total:6.2%}  {name}" for name, cost in costs.most_common(rows)]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ skipped with the reason; beyond TOLERANCE either way it fails, so that a gain is
 import json
 import platform
 import re
+import sqlite3
 import ssl
 import subprocess
 import sysconfig
@@ -52,7 +53,7 @@ class Line:
     @property
     def verdict(self) -> str:
         """Empty when it is within the tolerance."""
-        if abs(self.change) <= TOLERANCE:
+        if abs(self.counted - self.budget) <= TOLERANCE * self.budget:
             return ""
         return "dearer than its budget" if self.change > 0 else "a gain: write it down"
 
@@ -65,7 +66,7 @@ def here(counts: Mapping[str, int]) -> Record:
         python=platform.python_version(),
         build=f"{platform.python_compiler()}, {_build()}",
         machine=platform.machine(),
-        libraries=f"{' '.join(platform.libc_ver())}, {ssl.OPENSSL_VERSION}",
+        libraries=f"{' '.join(platform.libc_ver())}, {ssl.OPENSSL_VERSION}, SQLite {sqlite3.sqlite_version}",
         valgrind=told.strip().removeprefix("valgrind-"),
         packages={name: version(name) for name in sorted(names)},
         counts=dict(counts),
