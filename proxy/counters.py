@@ -35,6 +35,11 @@ class Counters:
         self._potential += record.potential_nanousd or 0
         self._unpriced += record.cost_nanousd is None
 
+    @property
+    def total(self) -> int:
+        """How many calls."""
+        return sum(self._outcomes.values())
+
     def counted(self) -> Counted:
         """The numbers behind the totals, to add up with those of other processes."""
         return Counted(dict(self._outcomes), self._paid, self._saved, self._potential, self._unpriced)
@@ -53,7 +58,7 @@ class Counters:
         answered = self._outcomes.get("hit", 0) + self._outcomes.get("collapsed", 0)
         cacheable = answered + self._outcomes.get("miss", 0)
         return {
-            "total": sum(self._outcomes.values()),
+            "total": self.total,
             **self._outcomes,
             "hit_ratio": round(answered / cacheable, 4) if cacheable else None,
             "cost_usd": self._paid / NANO_PER_USD,

@@ -43,6 +43,7 @@ class FleetAnswers:
         self._before = kept_totals(self._file)
         counters.add(self._before.counted)
         self._keep_at = 0.0
+        self._seen = (0, 0)
         answers = {b"state": self._state, b"ready": self._ready, b"clear": self._clear}
         self._inquiries = Inquiries(socket_of(place.directory, place.index), answers)
 
@@ -56,10 +57,12 @@ class FleetAnswers:
         await self._inquiries.stop()
 
     def keep(self, now: float) -> None:
-        """Called about once a second: leave what has been counted."""
-        if now >= self._keep_at:
+        """Called about once a second: leave what has been counted, if anything has."""
+        seen = (self._counters.total, len(self._views.bridge.connections))
+        if now >= self._keep_at and seen != self._seen:
             began = time.perf_counter()
             self._tell()
+            self._seen = seen
             self._keep_at = now + max(_KEEP_EVERY_S, (time.perf_counter() - began) / _KEEP_SHARE)
 
     # -- for operators

@@ -71,6 +71,19 @@ def test_a_list_is_replaced_as_a_whole(load: Load) -> None:
     assert load("listeners: [{mode: hosts}]").listeners == (Listener(mode="hosts"),)
 
 
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        ({"text": "workers: auto"}, "auto"),
+        ({"environ": {"SKINFLINT_WORKERS": "3"}}, 3),
+        ({"flags": {"--workers": ["auto"]}}, "auto"),
+        ({"flags": {"--set": ["workers=2"]}}, 2),
+    ],
+)
+def test_workers_are_a_number_or_auto(load: Load, layer: Mapping[str, object], expected: object) -> None:
+    assert load(**layer).workers == expected
+
+
 class TestProfiles:
     def test_development_answers_sampled_calls_again(self, load: Load) -> None:
         assert load(profile="development").cache.sampling == "any"

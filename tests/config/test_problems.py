@@ -55,6 +55,10 @@ def problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Problems:
         ("cache: {enabled: [1]}", "s.yaml:1: cache.enabled: got a list; must be true or false"),
         ("passthrough: {hosts: a.example}", 's.yaml:1: passthrough.hosts: got "a.example"; must be a list'),
         ("routes:\n - {policy: 3}", "s.yaml:2: routes[0].policy: got the number 3; must be a mapping of settings"),
+        *(
+            (f"workers: {text}", f"s.yaml:1: workers: got {shown}; must be a whole number from 1 to 256, or auto")
+            for text, shown in (("0", "the number 0"), ("257", "the number 257"), ("many", '"many"'), ("true", "true"))
+        ),
         ("cache: 3", "s.yaml:1: cache: got the number 3; must be a mapping"),
         ("cache: {operations: []}", "s.yaml:1: cache.operations: got a list; must be a mapping"),
         ("data_dir: 3", "s.yaml:1: data_dir: got the number 3; must be a path"),

@@ -119,6 +119,7 @@ def test_a_file_that_is_away_for_a_while_changes_nothing(proxy: Proxy) -> None:
         ("admin: {address: 127.0.0.1:1}", "admin"),
         ("data_dir: /elsewhere", "data_dir"),
         ("ledger: {url: 'sqlite://'}", "ledger.url"),
+        ("workers: 2", "workers"),
     ],
 )
 def test_what_needs_a_restart_refuses_the_whole_snapshot(proxy: Proxy, text: str, key: str) -> None:

@@ -12,13 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from config.load import SettingsLoader
-from proxy.app import identity_of
 from proxy.workers.board import Board
 from proxy.workers.fleet import Death, Fleet
 from proxy.workers.link import READY, STOP, Link
-from proxy.workers.listening import Listening
-from proxy.workers.supervisor import Supervisor
 from proxy.workers.wakeup import Wakeup
 
 _DEADLINE_S = 30.0
@@ -167,6 +163,11 @@ def wakeups() -> object:
 
 def failing_starts() -> object:
     """When no worker can start, the supervisor ends with an error: here their sockets have no directory to be in."""
+    from config.load import SettingsLoader  # noqa: PLC0415 - the other scenarios need not wait for them
+    from proxy.app import identity_of  # noqa: PLC0415
+    from proxy.workers.listening import Listening  # noqa: PLC0415
+    from proxy.workers.supervisor import Supervisor  # noqa: PLC0415
+
     given = {"--data-dir": [str(Path.cwd())], "--listen": ["127.0.0.1:0"], "--admin": ["127.0.0.1:0"]}
     loader = SettingsLoader(None, given, {"HOME": str(Path.cwd())}, "production")
     settings = loader.load()
