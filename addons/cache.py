@@ -74,6 +74,12 @@ class CacheStage:
         exchange.watchers.append(lambda response: self._recorder(exchange, key, response))
         return await call_next(exchange)
 
+    async def again(self, exchange: Exchange) -> Response | None:
+        """Look once more, for a call that missed: another worker may have stored its answer meanwhile."""
+        if not self._enabled or exchange.fingerprint is None or not exchange.answers_again:
+            return None
+        return await self._stored(exchange, exchange.fingerprint, cache_control.parse(exchange.request.headers))
+
     async def _stored(self, exchange: Exchange, key: bytes, directives: Directives) -> Response | None:
         entry = await self._store.get(key)
         if entry is None:
