@@ -42,6 +42,11 @@ class SharedFlights:
         """Refuse, let the followers that are there come to an end; returns how many were cut off."""
         return await self._server.stop(timeout_s)
 
+    @property
+    def followers(self) -> int:
+        """Calls of this worker that a peer follows now."""
+        return self._server.followers
+
     async def join(self, flight: Flight) -> Response | None:
         """The answer of the peer that leads this call already; None when it is for this worker to make the call. Raises
         the failure of the peer's call."""
