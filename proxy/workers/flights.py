@@ -82,4 +82,4 @@ class SharedFlights:
         return flight if flight.readers <= flight.exchange.settings.collapse.max_followers else None
 
     def _socket_of(self, index: int) -> Path:
-        return self._place.directory / f"flights-{index}.sock"
+        return self._place.directory / f"flights.{index}"

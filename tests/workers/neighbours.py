@@ -16,7 +16,7 @@ from proxy.stores.base import Store
 from proxy.stores.shared import SharedArena, SharedStore
 from proxy.tasks import TaskSet
 from proxy.workers.claims import ClaimTable
-from proxy.workers.peers import Peers
+from proxy.workers.flights import SharedFlights
 from proxy.workers.place import WorkerPlace
 from tests.addons.streams import cost
 from tests.support.exchanges import SSE, Fed, answer, calling
@@ -27,7 +27,7 @@ class Worker:
 
     def __init__(self, place: WorkerPlace, claims: ClaimTable, store: Store, settings: Settings) -> None:
         self.tasks = TaskSet()
-        self.peers = Peers(place, claims)
+        self.peers = SharedFlights(place, claims)
         cache = CacheStage(store, settings, self.tasks, cost)
         self.stage = Collapse(settings, self.tasks, self.peers, cache.again)
         self._stages = (cache, self.stage, Observe(TaskSet()))

@@ -272,13 +272,13 @@ async def test_large_answers_cross_whole(tmp_path: Path) -> None:
 async def test_sockets_are_for_their_user_alone_and_go_at_the_end(tmp_path: Path) -> None:
     async with neighbours(tmp_path):
         sockets = sorted(tmp_path.iterdir())
-        assert [path.name for path in sockets] == ["flights-0.sock", "flights-1.sock"]
+        assert [path.name for path in sockets] == ["flights.0", "flights.1"]
         assert {stat.S_IMODE(path.stat().st_mode) for path in sockets} == {0o600}
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_socket_that_a_killed_worker_left_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "flights-0.sock").write_bytes(b"")
+    (tmp_path / "flights.0").write_bytes(b"")
     async with neighbours(tmp_path) as both:
         first, second = both.workers
         await led(first)
