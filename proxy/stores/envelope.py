@@ -28,7 +28,7 @@ type _Value = str | int | float | bool | None
 
 def seal(entry: Entry, key: bytes) -> bytes:
     """The entry as bytes that open only under `key`. Raises ValueError for what cannot be written: a NUL in a field,
-    text or numbers that JSON does not have."""
+    text or numbers that JSON does not have, more than 4 GiB."""
     usage = entry.usage
     head = _json(
         [
@@ -42,7 +42,10 @@ def seal(entry: Entry, key: bytes) -> bytes:
         ]
     )
     fields = _joined(entry.headers)
-    prefix = _PREFIX.pack(VERSION, entry.packed, entry.status, len(head), len(fields), len(entry.body))
+    try:
+        prefix = _PREFIX.pack(VERSION, entry.packed, entry.status, len(head), len(fields), len(entry.body))
+    except struct.error as failure:
+        raise ValueError("a status or a length that no answer has") from failure
     content = b"".join((head, fields, entry.body))
     return b"".join((prefix, _CHECKSUM.pack(_sum(key, prefix, content)), content))
 

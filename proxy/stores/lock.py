@@ -17,20 +17,20 @@ class FileLock:
     of it would free the lock (fcntl(2))."""
 
     def __init__(self, descriptor: int, byte: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._byte = byte
 
     def try_acquire(self) -> bool:
         """Take it, if nobody holds it."""
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self._byte)
+            fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self._byte)
         except (BlockingIOError, PermissionError):
             return False
         return True
 
     def release(self) -> None:
         """Give it back."""
-        fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, self._byte)
+        fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, self._byte)
 
     def _spin(self) -> bool:
         return any(self.try_acquire() for _ in range(_SPINS))
