@@ -37,18 +37,22 @@ class FileLock:
 
     async def acquire(self, deadline_s: float) -> bool:
         """Take it; False when it was not free in time. Does not wait while it is free."""
+        if self._spin():
+            return True
         give_up_at = time.monotonic() + deadline_s
-        while not self._spin():
-            if time.monotonic() >= give_up_at:
-                return False
+        while time.monotonic() < give_up_at:
             await asyncio.sleep(_RETRY_S)
-        return True
+            if self.try_acquire():
+                return True
+        return False
 
     def acquire_blocking(self, deadline_s: float) -> bool:
         """The same for a process without an event loop."""
+        if self._spin():
+            return True
         give_up_at = time.monotonic() + deadline_s
-        while not self._spin():
-            if time.monotonic() >= give_up_at:
-                return False
+        while time.monotonic() < give_up_at:
             time.sleep(_RETRY_S)
-        return True
+            if self.try_acquire():
+                return True
+        return False

@@ -17,7 +17,7 @@ from proxy.stores.lock import FileLock
 _KEY_BYTES: Final = 32
 _BUCKET: Final = 8  # rows that a key may stand in
 _SLOTS: Final = 16_384  # flights of all workers at a time; 640 KiB, of which what is unused takes no memory
-_DEADLINE_S: Final = 0.1
+_DEADLINE_S: Final = 0.25  # a call waits for it
 _DEATH_DEADLINE_S: Final = 1.0
 _PLACES: Final = 1 << 16  # an owner is the process's id above the number of its place
 
@@ -45,7 +45,7 @@ class ClaimTable:
         whole = memoryview(mmap.mmap(descriptor, size))
         self._owners = whole[: count * 8].cast("Q")
         self._keys = whole[count * 8 :]
-        self._lock = FileLock(descriptor, 0)
+        self.lock = FileLock(descriptor, 0)
 
     def look_up(self, key: bytes) -> int:
         """Who has claimed it; 0 when nobody has."""
@@ -60,12 +60,12 @@ class ClaimTable:
         holder = self.look_up(key)
         if holder not in (0, instead_of):
             return holder
-        if not await self._lock.acquire(_DEADLINE_S):
+        if not await self.lock.acquire(_DEADLINE_S):
             return 0
         try:
             return self._claim(key, owner, instead_of)
         finally:
-            self._lock.release()
+            self.lock.release()
 
     def _claim(self, key: bytes, owner: int, instead_of: int) -> int:
         free = -1
@@ -92,7 +92,7 @@ class ClaimTable:
 
     def release_place(self, index: int) -> int:
         """The worker in this place is dead, and not yet replaced: give back all that it had; returns how many."""
-        locked = self._lock.acquire_blocking(_DEATH_DEADLINE_S)
+        locked = self.lock.acquire_blocking(_DEATH_DEADLINE_S)
         try:
             held = [slot for slot, owner in enumerate(self._owners.tolist()) if owner and place_of(owner) == index]
             for slot in held:
@@ -100,7 +100,7 @@ class ClaimTable:
             return len(held)
         finally:
             if locked:
-                self._lock.release()
+                self.lock.release()
 
     def held(self) -> int:
         """How many there are."""
