@@ -1,8 +1,19 @@
 """One conversation between two workers: frames in and out of a stream, each wait with a deadline."""
 
 import asyncio
+from dataclasses import dataclass
 
 from proxy.workers.frames import HEADER, MAX_FRAME_BYTES, Kind, PeerError, frame
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long workers wait for one another, in seconds. Both are processes of one machine: only one that is stopped,
+    or a machine that stands still, needs more."""
+
+    answer_s: float = 10.0  # for a question, and for its answer
+    presence_s: float = 5.0  # who has nothing else to say says so
+    silence_s: float = 20.0  # who has said nothing for so long counts as gone
 
 
 class Conversation:

@@ -7,28 +7,33 @@ by the first follower that notices; a call is never failed, or kept waiting with
 
 import os
 from pathlib import Path
+from typing import Final
 
 import structlog
 
 from proxy.exchange.flight import Flight
 from proxy.exchange.model import Response
 from proxy.workers.claims import ClaimTable, owner_of, place_of
+from proxy.workers.conversation import Patience
 from proxy.workers.following import follow
 from proxy.workers.leading import FlightServer
 from proxy.workers.place import WorkerPlace
 
 log = structlog.get_logger(__name__)
 
+_PATIENCE: Final = Patience()
+
 
 class SharedFlights:
     """This worker among its peers. Make it in the worker's own process."""
 
-    def __init__(self, place: WorkerPlace, claims: ClaimTable) -> None:
+    def __init__(self, place: WorkerPlace, claims: ClaimTable, patience: Patience = _PATIENCE) -> None:
         self._place = place
+        self._patience = patience
         self._claims = claims
         self._owner = owner_of(os.getpid(), place.index)
         self._led: dict[bytes, Flight] = {}
-        self._server = FlightServer(self._socket_of(place.index), self._joinable)
+        self._server = FlightServer(self._socket_of(place.index), self._joinable, patience)
 
     async def start(self) -> None:
         """Let the others join. Raises OSError."""
@@ -61,7 +66,7 @@ class SharedFlights:
                 return None
             if not holder:
                 return None
-            response = await follow(self._socket_of(place_of(holder)), holder, key, exchange)
+            response = await follow(self._socket_of(place_of(holder)), holder, key, exchange, self._patience)
             if response is not None:
                 return response
             log.info("worker_leader_gone", worker=place_of(holder), exchange=exchange.id)

@@ -8,11 +8,10 @@ when an origin breaks off. The follower's own UpstreamCall says what the leader 
 import asyncio
 import time
 from pathlib import Path
-from typing import Final
 
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.model import Body, Exchange, Response, UpstreamCall
-from proxy.workers.conversation import Conversation
+from proxy.workers.conversation import Conversation, Patience
 from proxy.workers.frames import (
     CallState,
     Head,
@@ -24,25 +23,22 @@ from proxy.workers.frames import (
     parse_head,
 )
 
-SILENCE_S: Final = 20.0  # a leader says every five seconds that it is there
-_ANSWER_S: Final = 10.0  # to take a follower or to refuse it
 
-
-async def follow(socket: Path, owner: int, key: bytes, exchange: Exchange) -> Response | None:
+async def follow(socket: Path, owner: int, key: bytes, exchange: Exchange, patience: Patience) -> Response | None:
     """The answer of the flight that `owner` leads, and the exchange's `call`; None when it gives none. Raises the
     failure of the call."""
     try:
-        async with asyncio.timeout(_ANSWER_S):
+        async with asyncio.timeout(patience.answer_s):
             conversation = Conversation(*await asyncio.open_unix_connection(socket))
     except (OSError, TimeoutError):
         return None
     is_open = False
     try:
         conversation.say(ask(owner, key))
-        kind, _ = await conversation.hear(_ANSWER_S)
+        kind, _ = await conversation.hear(patience.answer_s)
         if kind is not Kind.TAKEN:
             return None
-        response = await _answer(conversation, exchange)
+        response = await _answer(conversation, exchange, patience.silence_s)
         is_open = not isinstance(response.body, bytes)
     except PeerError:
         return None
@@ -53,8 +49,8 @@ async def follow(socket: Path, owner: int, key: bytes, exchange: Exchange) -> Re
             conversation.close()
 
 
-async def _answer(conversation: Conversation, exchange: Exchange) -> Response:
-    kind, payload = await conversation.hear(SILENCE_S)
+async def _answer(conversation: Conversation, exchange: Exchange, silence_s: float) -> Response:
+    kind, payload = await conversation.hear(silence_s)
     if kind is Kind.FAILED:
         failure, state = parse_failed(payload)
         if (call := _begun(state)) is not None:
@@ -65,7 +61,7 @@ async def _answer(conversation: Conversation, exchange: Exchange) -> Response:
         raise PeerError("no head")
     head = parse_head(payload)
     call = _begun(head.call)
-    body = RemoteBody(conversation, call)
+    body = RemoteBody(conversation, call, silence_s)
     if not head.is_whole:
         exchange.call = call
         head.response.body = body
@@ -96,8 +92,9 @@ def _begun(state: CallState | None) -> UpstreamCall | None:
 class RemoteBody(Body):
     """The body of a flight that another worker leads."""
 
-    def __init__(self, conversation: Conversation, call: UpstreamCall | None) -> None:
+    def __init__(self, conversation: Conversation, call: UpstreamCall | None, silence_s: float) -> None:
         self._conversation = conversation
+        self._silence_s = silence_s
         self._call = call
         self._is_closed = False
 
@@ -112,7 +109,7 @@ class RemoteBody(Body):
         """The same, but raises PeerError when the leader is gone."""
         if self._is_closed:
             return None
-        kind, payload = await self._conversation.hear(SILENCE_S)
+        kind, payload = await self._conversation.hear(self._silence_s)
         match kind:
             case Kind.CHUNK:
                 return payload

@@ -11,7 +11,6 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import structlog
 
@@ -19,13 +18,11 @@ from proxy.exchange.errors import ExchangeError
 from proxy.exchange.flight import Flight
 from proxy.exchange.model import Response
 from proxy.tasks import TaskSet
-from proxy.workers.conversation import Conversation
+from proxy.workers.conversation import Conversation, Patience
 from proxy.workers.frames import CHUNK_BYTES, Kind, PeerError, asked, end, failed, frame, head
 
 log = structlog.get_logger(__name__)
 
-_ASK_S: Final = 10.0
-_PRESENCE_S: Final = 5.0
 _CREDENTIALS = struct.Struct("3i")  # unix(7): process, user, group
 
 type LedFlight = Callable[[int, bytes], Flight | None]
@@ -34,9 +31,10 @@ type LedFlight = Callable[[int, bytes], Flight | None]
 class FlightServer:
     """See the module. `led`: the flight that this owner leads for a fingerprint, if it does and may be joined."""
 
-    def __init__(self, path: Path, led: LedFlight) -> None:
+    def __init__(self, path: Path, led: LedFlight, patience: Patience) -> None:
         self._path = path
         self._led = led
+        self._patience = patience
         self._followers = TaskSet()
         self._parts = TaskSet()  # of what is done for each
         self._server: asyncio.Server | None = None
@@ -81,7 +79,7 @@ class FlightServer:
 
     async def _serve(self, conversation: Conversation) -> None:
         try:
-            kind, payload = await conversation.hear(_ASK_S)
+            kind, payload = await conversation.hear(self._patience.answer_s)
             if kind is not Kind.ASK:
                 raise PeerError("no question")  # noqa: TRY301 - answered like every other misunderstanding
             flight = self._led(*asked(payload))
@@ -98,7 +96,7 @@ class FlightServer:
     async def _while_there(self, conversation: Conversation, flight: Flight) -> None:
         """Replay the flight, until its end or until the follower hangs up."""
         replaying = self._parts.spawn(_replay(conversation, flight), name="worker's replay")
-        watching = self._parts.spawn(conversation.until_left(_PRESENCE_S), name="worker's presence")
+        watching = self._parts.spawn(conversation.until_left(self._patience.presence_s), name="worker's presence")
         try:
             await asyncio.wait((replaying, watching), return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -16,6 +16,7 @@ from proxy.stores.base import Store
 from proxy.stores.shared import SharedArena, SharedStore
 from proxy.tasks import TaskSet
 from proxy.workers.claims import ClaimTable
+from proxy.workers.conversation import Patience
 from proxy.workers.flights import SharedFlights
 from proxy.workers.place import WorkerPlace
 from tests.addons.streams import cost
@@ -25,9 +26,11 @@ from tests.support.exchanges import SSE, Fed, answer, calling
 class Worker:
     """One of them. `bodies`: what its calls upstream are answered with, fed by the test."""
 
-    def __init__(self, place: WorkerPlace, claims: ClaimTable, store: Store, settings: Settings) -> None:
+    def __init__(
+        self, place: WorkerPlace, claims: ClaimTable, store: Store, settings: Settings, patience: Patience
+    ) -> None:
         self.tasks = TaskSet()
-        self.peers = SharedFlights(place, claims)
+        self.peers = SharedFlights(place, claims, patience)
         cache = CacheStage(store, settings, self.tasks, cost)
         self.stage = Collapse(settings, self.tasks, self.peers, cache.again)
         self._stages = (cache, self.stage, Observe(TaskSet()))
@@ -52,12 +55,12 @@ class Worker:
 class Neighbours:
     """Several workers, their claims and their cache."""
 
-    def __init__(self, directory: Path, count: int, settings: Settings) -> None:
+    def __init__(self, directory: Path, count: int, settings: Settings, patience: Patience) -> None:
         self.claims = ClaimTable()
         self.arena = SharedArena(1 << 20)
         self.directory = directory
         self.workers = [
-            Worker(WorkerPlace(index, count, directory), self.claims, SharedStore(self.arena), settings)
+            Worker(WorkerPlace(index, count, directory), self.claims, SharedStore(self.arena), settings, patience)
             for index in range(count)
         ]
 
@@ -68,9 +71,11 @@ class Neighbours:
 
 
 @contextlib.asynccontextmanager
-async def neighbours(directory: Path, count: int = 2, settings: Settings | None = None) -> AsyncIterator[Neighbours]:
+async def neighbours(
+    directory: Path, count: int = 2, settings: Settings | None = None, patience: Patience | None = None
+) -> AsyncIterator[Neighbours]:
     """Until the block is left."""
-    made = Neighbours(directory, count, settings or Settings())
+    made = Neighbours(directory, count, settings or Settings(), patience or Patience())
     try:
         for worker in made.workers:
             await worker.peers.start()
