@@ -149,6 +149,23 @@ async def test_a_stream_whose_leader_is_killed_is_broken_off_visibly(
     assert said(await ask(proxy, chat("another question"))) == "miss"
 
 
+async def test_streams_that_workers_share_end_before_these_stop(
+    make_pair: MakeProxy, provider: Providers, prompt: str
+) -> None:
+    proxy = make_pair(provider)
+    provider.options = replace(provider.options, events=60, interval_s=0.03)
+    clients = await asyncio.gather(*(begin(proxy, chat(prompt, stream=True)) for _ in range(16)))
+    assert provider.count(path=CHAT) == 1
+    proxy.process.popen.send_signal(signal.SIGTERM)
+    answers = await asyncio.gather(*(read_to_end(client) for client in clients))
+    assert all(b"[DONE]" in answer for answer in answers)
+    assert len({tuple(events_of(answer)) for answer in answers}) == 1
+    for client in clients:
+        client.abort()
+    assert proxy.stop() == 0
+    assert provider.traffic.abandoned == 0
+
+
 async def _answer_of(client: RawClient) -> Answer | None:
     """None: the connection broke."""
     try:
