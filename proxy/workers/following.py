@@ -29,7 +29,7 @@ async def follow(socket: Path, owner: int, key: bytes, exchange: Exchange, patie
     failure of the call."""
     try:
         async with asyncio.timeout(patience.answer_s):
-            conversation = Conversation(*await asyncio.open_unix_connection(socket))
+            _, conversation = await asyncio.get_running_loop().create_unix_connection(Conversation, str(socket))
     except (OSError, TimeoutError):
         return None
     is_open = False

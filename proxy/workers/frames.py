@@ -42,6 +42,9 @@ class Kind(IntEnum):
     WAITING = 8
 
 
+KINDS: Final = {int(kind): kind for kind in Kind}
+
+
 @dataclass(frozen=True, slots=True)
 class CallState:
     """What followers need to know of the upstream call: for the ledger's sums and times. Times are monotonic seconds,

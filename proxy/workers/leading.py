@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import structlog
 
@@ -46,7 +47,8 @@ class FlightServer:
             self._path.unlink(missing_ok=True)  # a predecessor that was killed has left its own
             listening.bind(str(self._path))
             self._path.chmod(0o600)
-            self._server = await asyncio.start_unix_server(self._accept, sock=listening)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_unix_server(lambda: Conversation(self._accept), sock=listening)
         except BaseException:
             listening.close()
             raise
@@ -70,9 +72,8 @@ class FlightServer:
         """Conversations now."""
         return len(self._followers)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        conversation = Conversation(reader, writer)
-        if _user_of(writer) != os.getuid():
+    def _accept(self, conversation: Conversation) -> None:
+        if _user_of(conversation) != os.getuid():
             conversation.abort()
             return
         self._followers.spawn(self._serve(conversation), name="worker's follower")
@@ -137,8 +138,8 @@ async def _send(conversation: Conversation, chunk: bytes, deadline_s: float) -> 
         await conversation.heard(deadline_s)
 
 
-def _user_of(writer: asyncio.StreamWriter) -> int:
+def _user_of(conversation: Conversation) -> int:
     """Whose process is at the other end."""
-    connection: socket.socket = writer.get_extra_info("socket")
+    connection = cast("socket.socket", conversation.about("socket"))
     _, user, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return int(user)

@@ -126,7 +126,7 @@ async def test_a_leader_that_says_it_is_there_is_waited_for(tmp_path: Path) -> N
 
 
 async def hello(path: Path, *said: bytes) -> Conversation:
-    conversation = Conversation(*await asyncio.open_unix_connection(path))
+    _, conversation = await asyncio.get_running_loop().create_unix_connection(Conversation, str(path))
     for piece in said:
         conversation.say(piece)
     return conversation
