@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from addons.ask_usage import AskUsage
 from addons.cache import CacheStage
+from addons.cache_again import CacheAgain
 from addons.collapse import Collapse, Peers
 from addons.compress import Compress, TowardsOrigin
 from addons.fingerprint import Fingerprint
@@ -47,7 +48,8 @@ def chain(settings: Settings, parts: Parts) -> list[Stage]:
         Compress(settings.compression),
         Fingerprint(parts.fingerprint_key, settings.cache),
         cache,
-        Collapse(settings, parts.tasks, parts.peers, cache.again),
+        Collapse(settings, parts.tasks, parts.peers),
+        *([] if parts.peers is None else [CacheAgain(cache)]),
         # One upstream call may now serve many exchanges.
         Observe(parts.tasks),
         AskUsage(enabled=settings.cost.ask_usage),

@@ -76,9 +76,10 @@ class CacheStage:
 
     async def again(self, exchange: Exchange) -> Response | None:
         """Look once more, for a call that missed: another worker may have stored its answer meanwhile."""
-        if not self._enabled or exchange.fingerprint is None or not exchange.answers_again:
+        if exchange.outcome is not Outcome.MISS or exchange.fingerprint is None:
             return None
-        return await self._stored(exchange, exchange.fingerprint, cache_control.parse(exchange.request.headers))
+        directives = cache_control.parse(exchange.request.headers)
+        return None if directives.no_cache else await self._stored(exchange, exchange.fingerprint, directives)
 
     async def _stored(self, exchange: Exchange, key: bytes, directives: Directives) -> Response | None:
         entry = await self._store.get(key)

@@ -4,7 +4,6 @@ The first exchange leads: its row in the ledger carries the cost. The others fol
 several workers, the flight of one may follow that of another, and all exchanges on it are followers.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from config.schema import Settings
@@ -15,8 +14,6 @@ from proxy.exchange.flight import Flight
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
 from proxy.tasks import TaskSet
-
-type LookAgain = Callable[[Exchange], Awaitable[Response | None]]
 
 
 class Peers(Protocol):
@@ -32,12 +29,8 @@ class Peers(Protocol):
         ...
 
 
-async def _nothing_stored(_exchange: Exchange) -> Response | None:
-    return None
-
-
 class Collapse:
-    """The stage. `look_again` looks into the cache that is shared with the peers."""
+    """The stage."""
 
     name = "collapse"
 
@@ -46,14 +39,12 @@ class Collapse:
         settings: Settings,
         tasks: TaskSet,
         peers: Peers | None = None,
-        look_again: LookAgain = _nothing_stored,
     ) -> None:
         self._keep_bytes = settings.limits.max_answer_bytes
         self._lag_bytes = settings.collapse.max_lag_bytes
         self._max_followers = settings.collapse.max_followers
         self._tasks = tasks
         self._peers = peers
-        self._look_again = look_again
         self._flights: dict[bytes, Flight] = {}
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
@@ -90,9 +81,6 @@ class Collapse:
                 return response
             if not flight.is_wanted:
                 raise UpstreamError("connection_terminated", "nobody waits for this answer any more", sent=False)
-            # Whoever led this call until a moment ago has stored its answer before giving up its claim.
-            if (response := await self._look_again(exchange)) is not None:
-                return response
             return await call_next(exchange)
 
         return handler
@@ -115,7 +103,7 @@ def _follows(exchange: Exchange) -> None:
 
 
 def _hits_too(exchange: Exchange, leader: Exchange) -> None:
-    """The flight was answered from the cache after all."""
+    """The flight was answered from the cache after all (see addons/cache_again.py)."""
     exchange.outcome = Outcome.HIT
     exchange.cache_status, exchange.age_s = leader.cache_status, leader.age_s
     exchange.stored_usage, exchange.stored_cost_nanousd = leader.stored_usage, leader.stored_cost_nanousd

@@ -53,8 +53,3 @@ class NearEntries:
         """It is not there any more."""
         if (opened := self._opened.pop(key, None)) is not None:
             self._used -= opened.size
-
-    @property
-    def used_bytes(self) -> int:
-        """What they take."""
-        return self._used

@@ -33,7 +33,7 @@ class SharedFlights:
         self._claims = claims
         self._owner = owner_of(os.getpid(), place.index)
         self._led: dict[bytes, Flight] = {}
-        self._server = FlightServer(self._socket_of(place.index), self._joinable, patience)
+        self._server = FlightServer(self._socket_of(place.index), self._joinable, patience, os.getuid())
 
     async def start(self) -> None:
         """Let the others join. Raises OSError."""
@@ -60,7 +60,7 @@ class SharedFlights:
         assert key is not None
         silent = 0
         for _ in range(self._place.count + 1):
-            holder = await self._claims.claim(key, self._owner, instead_of=silent)
+            holder = await self._claimed(key, instead_of=silent)
             if holder == self._owner:
                 self._led[key] = flight
                 return None
@@ -79,6 +79,13 @@ class SharedFlights:
         if key is not None and self._led.get(key) is flight:
             del self._led[key]
             self._claims.release(key, self._owner)
+
+    async def _claimed(self, key: bytes, instead_of: int) -> int:
+        try:
+            return await self._claims.claim(key, self._owner, instead_of)
+        except OSError as failure:  # the kernel has no lock left, or the like
+            log.warning("claim_failed", reason=str(failure))
+            return 0
 
     def _joinable(self, owner: int, key: bytes) -> Flight | None:
         flight = self._led.get(key) if owner == self._owner else None

@@ -6,7 +6,6 @@ the same user are served.
 """
 
 import asyncio
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -30,12 +29,14 @@ type LedFlight = Callable[[int, bytes], Flight | None]
 
 
 class FlightServer:
-    """See the module. `led`: the flight that this owner leads for a fingerprint, if it does and may be joined."""
+    """See the module. `led`: the flight that this owner leads for a fingerprint, if it does and may be joined; `user`:
+    whose processes are served."""
 
-    def __init__(self, path: Path, led: LedFlight, patience: Patience) -> None:
+    def __init__(self, path: Path, led: LedFlight, patience: Patience, user: int) -> None:
         self._path = path
         self._led = led
         self._patience = patience
+        self._user = user
         self._followers = TaskSet()
         self._parts = TaskSet()  # of what is done for each
         self._server: asyncio.Server | None = None
@@ -73,7 +74,7 @@ class FlightServer:
         return len(self._followers)
 
     def _accept(self, conversation: Conversation) -> None:
-        if _user_of(conversation) != os.getuid():
+        if _user_of(conversation) != self._user:
             conversation.abort()
             return
         self._followers.spawn(self._serve(conversation), name="worker's follower")

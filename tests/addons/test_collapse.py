@@ -232,14 +232,14 @@ async def test_a_call_that_no_peer_makes_is_made_here() -> None:
 async def test_what_the_peers_have_stored_meanwhile_is_a_hit_for_all() -> None:
     peer = OnePeer()
 
-    async def stored(found: Exchange) -> Response:
+    async def stored(found: Exchange) -> Response:  # as cache_again does
         found.outcome, found.cache_status, found.age_s = Outcome.HIT, "hit; ttl=5", 3
         found.stored_usage, found.stored_cost_nanousd = Usage(input_tokens=1), 7
         return answer(b"stored")
 
-    together = Together(peer, stored)
+    together = Together(peer)
     called = [chatting() for _ in range(2)]
-    asking = [asyncio.ensure_future(together.ask(each)) for each in called]
+    asking = [asyncio.ensure_future(calling(together.stage, end=stored)(each)) for each in called]
     await turns()
     peer.answer.set_result(None)
     assert [each.body for each in await asyncio.gather(*asking)] == [b"stored"] * 2

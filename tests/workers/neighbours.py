@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from addons.cache import CacheStage
+from addons.cache_again import CacheAgain
 from addons.collapse import Collapse
 from addons.observe import Observe
 from config.schema import Settings
@@ -32,8 +33,9 @@ class Worker:
         self.tasks = TaskSet()
         self.peers = SharedFlights(place, claims, patience)
         cache = CacheStage(store, settings, self.tasks, cost)
-        self.stage = Collapse(settings, self.tasks, self.peers, cache.again)
-        self._stages = (cache, self.stage, Observe(TaskSet()))
+        self.stage = Collapse(settings, self.tasks, self.peers)
+        self.below = (self.stage, CacheAgain(cache), Observe(TaskSet()))
+        self._stages = (cache, *self.below)
         self.bodies: list[Fed] = []
         self.answers: list[Response | Exception] = []
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from proxy.workers.claims import owner_of
 from proxy.workers.conversation import Conversation, Patience
 from proxy.workers.following import follow
 from proxy.workers.frames import Kind, PeerError, frame
+from proxy.workers.leading import FlightServer
 from tests.addons.streams import chatting, consumed
 from tests.support.exchanges import SSE
 from tests.support.waiting import until
@@ -171,3 +173,23 @@ async def test_a_follower_that_reads_nothing_is_no_burden(tmp_path: Path) -> Non
             first.bodies[0].end()
             assert len(await consumed(response)) == 10_000_000
         await until(lambda: first.peers.followers == 0, "it is gone")
+
+
+async def test_another_users_process_is_hung_up_on(tmp_path: Path) -> None:
+    server = FlightServer(tmp_path / "s", lambda owner, key: None, Patience(), user=os.getuid() + 1)
+    await server.start()
+    try:
+        conversation = await hello(tmp_path / "s", frames.ask(1, KEY))
+        with pytest.raises(PeerError):
+            await conversation.hear(5.0)
+        conversation.close()
+        assert server.followers == 0
+    finally:
+        await server.stop(0)
+
+
+async def test_a_place_for_a_socket_that_cannot_be_had_is_said(tmp_path: Path) -> None:
+    server = FlightServer(tmp_path / "none" / "s", lambda owner, key: None, Patience(), user=os.getuid())
+    with pytest.raises(OSError, match="No such file"):
+        await server.start()
+    await server.stop(0)

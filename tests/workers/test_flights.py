@@ -219,8 +219,8 @@ async def test_what_a_peer_stored_after_the_cache_was_asked_is_a_hit(tmp_path: P
         first, second = both.workers
         first.answers.append(answer(CHAT_ANSWER))
         await first.ask(chatting(b"{}"))
-        late = chatting(b"{}", wall_time=time.time())  # it has missed by now
-        response = await calling(second.stage, end=second.origin)(late)
+        late = chatting(b"{}", wall_time=time.time(), outcome=Outcome.MISS)
+        response = await calling(*second.below, end=second.origin)(late)
         assert response.body == CHAT_ANSWER
         assert late.outcome is Outcome.HIT
         assert late.call is None
@@ -284,3 +284,37 @@ async def test_a_socket_that_a_killed_worker_left_is_replaced(tmp_path: Path) ->
         await led(first)
         await led(second)
         assert both.upstream_calls == 1
+
+
+async def test_without_a_claim_each_worker_makes_the_call_itself(tmp_path: Path) -> None:
+    async with neighbours(tmp_path) as both:
+        first, second = both.workers
+
+        async def none(key: bytes, owner: int, instead_of: int = 0) -> int:
+            return 0
+
+        async def broken(key: bytes, owner: int, instead_of: int = 0) -> int:
+            raise OSError("no locks available")
+
+        for claim in (none, broken):
+            both.claims.claim = claim  # type: ignore[method-assign]
+            key = claim.__name__.encode().ljust(32)
+            responses = [await worker.ask(chatting(fingerprint=key)) for worker in (first, second)]
+            for worker in both.workers:
+                worker.bodies[-1].feed(FIRST)
+                worker.bodies[-1].end()
+            assert await asyncio.gather(*map(consumed, responses)) == [FIRST] * 2
+        assert both.upstream_calls == 4
+
+
+async def test_leaders_that_refuse_one_after_another_are_not_asked_for_ever(tmp_path: Path) -> None:
+    async with neighbours(tmp_path) as both:
+        gone = iter(range(1, 100))
+
+        async def another(key: bytes, owner: int, instead_of: int = 0) -> int:
+            return (next(gone) << 16) + 1
+
+        both.claims.claim = another  # type: ignore[method-assign]
+        await both.workers[0].ask(chatting())
+        assert both.upstream_calls == 1
+        assert next(gone) < 10
