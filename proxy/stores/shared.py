@@ -46,12 +46,9 @@ class SharedStore:
         self._clock = clock
 
     async def get(self, key: bytes) -> Entry | None:
+        if (near := self.peek(key)) is not None:
+            return near
         buckets = self._buckets
-        if (near := self._near.get(key)) is not None:
-            if buckets.position(near.slot) == near.position:
-                buckets.mark(near.slot)
-                return near.entry
-            self._near.forget(key)
         for slot in buckets.candidates(key):
             if not (position := buckets.position(slot)):
                 continue
@@ -61,6 +58,17 @@ class SharedStore:
                 self._near.keep(key, entry, slot, position)
                 return entry
         return None
+
+    def peek(self, key: bytes) -> Entry | None:
+        """See Peeking: here, what this worker has opened lately and the arena still has."""
+        near = self._near.get(key)
+        if near is None:
+            return None
+        if self._buckets.position(near.slot) != near.position:
+            self._near.forget(key)
+            return None
+        self._buckets.mark(near.slot)
+        return near.entry
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Not kept when the other workers leave no turn for a second."""

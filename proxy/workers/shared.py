@@ -10,7 +10,7 @@ from config.schema import Settings
 from proxy.stores.shared import SharedArena, SharedStore
 from proxy.workers.claims import ClaimTable
 
-_NEAR_SHARE: Final = 32  # of cache.memory.max_bytes, for what the workers keep opened
+_NEAR_SHARE: Final = 16  # of cache.memory.max_bytes, for what the workers keep opened
 
 
 class SharedParts:

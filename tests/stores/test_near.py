@@ -1,5 +1,6 @@
 """Opened answers that a worker keeps: few, and never stale."""
 
+from proxy.stores.base import Peeking
 from proxy.stores.near import NearEntries
 from proxy.stores.shared import SharedArena, SharedStore
 from tests.stores.test_memory import entry, key
@@ -41,6 +42,18 @@ def test_the_newer_replaces_the_older_and_is_counted_once() -> None:
     near.forget(key(1))
     near.forget(key(1))
     assert kept(near, range(3)) == [2]
+
+
+async def test_it_can_say_at_once_what_it_has_opened_and_always_gives_the_same() -> None:
+    arena = SharedArena(1 << 20)
+    mine, other = SharedStore(arena, near_bytes=1 << 18), SharedStore(arena)
+    assert isinstance(mine, Peeking)
+    await other.put(key(1), entry(100))
+    assert mine.peek(key(1)) is None
+    got = await mine.get(key(1))
+    assert mine.peek(key(1)) is got is not None
+    await other.clear()
+    assert mine.peek(key(1)) is None
 
 
 async def test_what_another_worker_replaced_or_forgot_is_not_used_again() -> None:
