@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from addons.ask_usage import AskUsage
 from addons.cache import CacheStage
-from addons.collapse import Collapse
+from addons.cache_again import CacheAgain
+from addons.collapse import Collapse, Peers
 from addons.compress import Compress, TowardsOrigin
 from addons.fingerprint import Fingerprint
 from addons.identify import Identify
@@ -34,18 +35,21 @@ class Parts:
     tasks: TaskSet
     fingerprint_key: bytes
     extra: tuple[Stage, ...] = ()
+    peers: Peers | None = None  # None: no other worker's call could be joined
 
 
 def chain(settings: Settings, parts: Parts) -> list[Stage]:
     """The stages in path order, outermost first."""
+    cache = CacheStage(parts.store, settings, parts.tasks, parts.pricing.cost)
     return [
         Meter(parts.pricing, parts.settled, response_headers=settings.cache.response_headers),
         Identify(parts.registry, settings),
         *parts.extra,
         Compress(settings.compression),
         Fingerprint(parts.fingerprint_key, settings.cache),
-        CacheStage(parts.store, settings, parts.tasks, parts.pricing.cost),
-        Collapse(settings, parts.tasks),
+        cache,
+        Collapse(settings, parts.tasks, parts.peers),
+        *([] if parts.peers is None else [CacheAgain(cache)]),
         # One upstream call may now serve many exchanges.
         Observe(parts.tasks),
         AskUsage(enabled=settings.cost.ask_usage),

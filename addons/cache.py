@@ -74,6 +74,13 @@ class CacheStage:
         exchange.watchers.append(lambda response: self._recorder(exchange, key, response))
         return await call_next(exchange)
 
+    async def again(self, exchange: Exchange) -> Response | None:
+        """Look once more, for a call that missed: another worker may have stored its answer meanwhile."""
+        if exchange.outcome is not Outcome.MISS or exchange.fingerprint is None:
+            return None
+        directives = cache_control.parse(exchange.request.headers)
+        return None if directives.no_cache else await self._stored(exchange, exchange.fingerprint, directives)
+
     async def _stored(self, exchange: Exchange, key: bytes, directives: Directives) -> Response | None:
         entry = await self._store.get(key)
         if entry is None:

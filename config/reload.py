@@ -90,6 +90,8 @@ def changed_fixed_keys(old: Settings, new: Settings) -> list[str]:
         "workers": (old.workers, new.workers),
         "ledger.url": (old.ledger.url, new.ledger.url),
     }
+    if old.workers != 1:  # several workers share memory that was made before them
+        pairs["cache.memory.max_bytes"] = (old.cache.memory.max_bytes, new.cache.memory.max_bytes)
     return [key for key, (before, after) in pairs.items() if before != after]
 
 

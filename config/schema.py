@@ -147,9 +147,9 @@ class OperationPolicy(Section):
 
 
 class Memory(Section):
-    """The tier in this process."""
+    """The tier in this process, or in memory that all workers share."""
 
-    max_bytes: Annotated[int, Field(ge=0)] = 128 * MIB  # everything an entry holds is counted
+    max_bytes: Annotated[int, Field(ge=0)] = 128 * MIB  # of all workers; everything an entry holds is counted
     # Answers in one piece for calls that repeat a hit byte for byte: they take a third of a hit's time. 0: none.
     repeats_max_bytes: Annotated[int, Field(ge=0)] = 16 * MIB
 

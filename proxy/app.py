@@ -39,12 +39,14 @@ from proxy.memory import settle as settle_memory
 from proxy.metrics import LiveGauges, Metrics
 from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
+from proxy.stores.base import Store
 from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
 from proxy.workers.board import Board
 from proxy.workers.fleet_answers import FleetAnswers
+from proxy.workers.flights import SharedFlights
 from proxy.workers.listening import WorkerSockets
 from proxy.workers.place import WorkerPlace
 from proxy.workers.share import share_of
@@ -83,7 +85,8 @@ class Skinflint:
         self._worker = place.index if place is not None else None
         self._calls = CallLog(worker=self._worker)
         self._calls.configure(settings.log)
-        self._store = MemoryStore(settings.cache.memory.max_bytes)
+        self._store: Store = MemoryStore(settings.cache.memory.max_bytes) if shared is None else shared.store()
+        self._peers = SharedFlights(place, shared.claims) if place is not None and shared is not None else None
         self._identity = identity or identity_of(settings)
         self._ledger = self._open_ledger(settings)
         self._pool = _make_pool(settings)
@@ -125,6 +128,8 @@ class Skinflint:
             admin = await self._admin.start(self._settings.admin.address, sockets.admin if sockets else ())
         except OSError as failure:
             raise ListenError(self._settings.admin.address, "admin", failure) from failure
+        if self._peers is not None:
+            await self._peers.start()
         bound = await self._edge.start(ReadyListeners(sockets.listeners, sockets.handing) if sockets else None)
         if sockets is not None:
             sockets.handing.start(self._edge.take)
@@ -136,7 +141,12 @@ class Skinflint:
         """Stop accepting, let what is under way end within the drain limit, settle, flush, close."""
         self._state = "stopping"
         await self._edge.stop_accepting()
+        give_up_at = time.monotonic() + self._settings.drain.timeout_s
+        if self._peers is not None:
+            self._peers.refuse()
         cut_off = await self._bridge.drain(self._settings.drain.timeout_s)
+        if self._peers is not None:
+            cut_off += await self._peers.stop(max(0.0, give_up_at - time.monotonic()))
         if cut_off:
             log.warning("exchanges_cut_off", count=cut_off, after_s=self._settings.drain.timeout_s)
         await self._edge.stop()
@@ -153,6 +163,8 @@ class Skinflint:
 
     async def abandon(self) -> None:
         """Close what a failed start has opened."""
+        if self._peers is not None:
+            await self._peers.stop(0.0)
         await self._pool.close()
         if self._ledger is not None:
             await self._ledger.close(1.0)
@@ -173,7 +185,8 @@ class Skinflint:
             self._retired.append(self._pool)
             self._pool = pool
         self._snapshot = snapshot
-        self._store.resize(settings.cache.memory.max_bytes)
+        if isinstance(self._store, MemoryStore):  # what workers share is made before they are
+            self._store.resize(settings.cache.memory.max_bytes)
         self._calls.configure(settings.log)
         setup_logs(settings.log, worker=self._worker)
 
@@ -198,6 +211,7 @@ class Skinflint:
             tasks=self._tasks,
             fingerprint_key=self._identity.fingerprint_key,
             extra=extra_stages(),
+            peers=self._peers,
         )
         stages = chain(settings, parts)
         passing = [stage for stage in stages if isinstance(stage, Meter | Identify)]

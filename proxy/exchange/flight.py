@@ -54,6 +54,11 @@ class Flight:
         return len(self._readers)
 
     @property
+    def is_wanted(self) -> bool:
+        """Somebody waits for its answer, or nobody has had the time to."""
+        return bool(self._readers) or not self._was_joined
+
+    @property
     def kept_bytes(self) -> int:
         """What is held for readers."""
         return sum(map(len, self._chunks))
@@ -69,7 +74,7 @@ class Flight:
             response = await handler(self.exchange)
             self._head.set_result(response)
             if not isinstance(response.body, bytes):
-                await self._pump(response, response.body, is_wanted=bool(self._readers) or not self._was_joined)
+                await self._pump(response, response.body, is_wanted=self.is_wanted)
         except asyncio.CancelledError:
             self._fail(UpstreamError("connection_terminated", "the call was given up"))
             raise

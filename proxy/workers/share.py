@@ -21,7 +21,7 @@ def share_of(settings: Settings, place: WorkerPlace | None) -> Settings:
         update={
             "limits": limits.model_copy(update={"max_connections": part(limits.max_connections)}),
             "cache": settings.cache.model_copy(
-                update={"memory": memory.model_copy(update={"max_bytes": part(memory.max_bytes, 0)})}
+                update={"memory": memory.model_copy(update={"repeats_max_bytes": part(memory.repeats_max_bytes, 0)})}
             ),
             "upstream": upstream.model_copy(update={"max_connections": part(upstream.max_connections)}),
             "ledger": ledger.model_copy(update={"queue_rows": part(ledger.queue_rows, 100)}),

@@ -1,7 +1,10 @@
 """The list of stages is the data path: its order is part of what is promised."""
 
+from dataclasses import replace
+
 from addons import Parts, chain
 from proxy.exchange.chain import Handler, Stage, compose
+from proxy.exchange.flight import Flight
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import CallRecord, Outcome
 from proxy.stores.memory import MemoryStore
@@ -38,6 +41,23 @@ def test_the_stages_stand_in_this_order() -> None:
         "meter", "identify", "extra", "compress", "fingerprint", "cache", "collapse", "observe", "ask_usage", "retry",
         "compress_request",
     ]  # fmt: skip
+    assert len(set(names)) == len(names)
+
+
+class Alone:
+    """Peers that make no call."""
+
+    async def join(self, flight: Flight) -> Response | None:
+        return None
+
+    def landed(self, flight: Flight) -> None:
+        return None
+
+
+def test_with_other_workers_the_cache_is_asked_again_before_a_call_goes_upstream() -> None:
+    names = [stage.name for stage in chain(settings(), replace(parts([]), peers=Alone()))]
+    at = names.index("collapse")
+    assert names[at : at + 3] == ["collapse", "cache_again", "observe"]
     assert len(set(names)) == len(names)
 
 

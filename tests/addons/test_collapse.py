@@ -7,11 +7,14 @@ import pytest
 from addons.collapse import Collapse
 from addons.observe import Observe
 from proxy.exchange.errors import UpstreamError
+from proxy.exchange.flight import Flight
 from proxy.exchange.model import Ending, Exchange, Response
 from proxy.exchange.record import Outcome
+from proxy.exchange.usage import Usage
 from proxy.tasks import TaskSet
 from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
-from tests.support.exchanges import SSE, Fed, Origin, Watching, answer, calling, settings, turns
+from tests.support.exchanges import SSE, Fed, Origin, Pieces, Watching, answer, calling, settings, turns
+from tests.support.waiting import until
 
 WHOLE = (FIRST, SECOND, USAGE, DONE)
 
@@ -19,9 +22,9 @@ WHOLE = (FIRST, SECOND, USAGE, DONE)
 class Together:
     """collapse and observe in front of bodies that the test feeds."""
 
-    def __init__(self, **sections: object) -> None:
+    def __init__(self, *among: object, **sections: object) -> None:
         self.tasks = TaskSet()
-        self.stage = Collapse(settings(**sections), self.tasks)
+        self.stage = Collapse(settings(**sections), self.tasks, *among)  # type: ignore[arg-type]
         self.bodies: list[Fed] = []
 
     async def origin(self, called: Exchange) -> Response:
@@ -184,3 +187,76 @@ async def test_a_failure_reaches_leader_and_follower_and_is_not_repeated() -> No
     assert called[1].call is called[0].call
     assert called[0].call is not None
     assert called[0].call.ended
+
+
+class OnePeer:
+    """Another worker. It answers, or leaves the call to this one, when the test says so."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
+        self.landings: list[Flight] = []
+
+    async def join(self, flight: Flight) -> Response | None:
+        return await asyncio.shield(self.answer)
+
+    def landed(self, flight: Flight) -> None:
+        self.landings.append(flight)
+
+
+async def test_a_call_that_a_peer_makes_is_followed_by_all() -> None:
+    peer = OnePeer()
+    together = Together(peer)
+    called = [chatting() for _ in range(3)]
+    asking = [asyncio.ensure_future(together.ask(each)) for each in called]
+    await turns()
+    peer.answer.set_result(answer(Pieces(FIRST, DONE), headers=SSE))
+    responses = await asyncio.gather(*asking)
+    assert await asyncio.gather(*map(consumed, responses)) == [FIRST + DONE] * 3
+    assert {each.outcome for each in called} == {Outcome.COLLAPSED}
+    assert together.bodies == []
+    assert len(peer.landings) == 1
+
+
+async def test_a_call_that_no_peer_makes_is_made_here() -> None:
+    peer = OnePeer()
+    together = Together(peer)
+    peer.answer.set_result(None)
+    called = [chatting() for _ in range(3)]
+    responses = await asyncio.gather(*map(together.ask, called))
+    together.bodies[0].feed(*WHOLE)
+    together.bodies[0].end()
+    assert await asyncio.gather(*map(consumed, responses)) == [b"".join(WHOLE)] * 3
+    assert [each.outcome for each in called] == [Outcome.BYPASS, Outcome.COLLAPSED, Outcome.COLLAPSED]
+
+
+async def test_what_the_peers_have_stored_meanwhile_is_a_hit_for_all() -> None:
+    peer = OnePeer()
+
+    async def stored(found: Exchange) -> Response:  # as cache_again does
+        found.outcome, found.cache_status, found.age_s = Outcome.HIT, "hit; ttl=5", 3
+        found.stored_usage, found.stored_cost_nanousd = Usage(input_tokens=1), 7
+        return answer(b"stored")
+
+    together = Together(peer)
+    called = [chatting() for _ in range(2)]
+    asking = [asyncio.ensure_future(calling(together.stage, end=stored)(each)) for each in called]
+    await turns()
+    peer.answer.set_result(None)
+    assert [each.body for each in await asyncio.gather(*asking)] == [b"stored"] * 2
+    assert together.bodies == []
+    for each in called:
+        assert (each.outcome, each.cache_status, each.age_s) == (Outcome.HIT, "hit; ttl=5", 3)
+        assert (each.stored_usage, each.stored_cost_nanousd) == (Usage(input_tokens=1), 7)
+
+
+async def test_a_call_that_all_have_left_meanwhile_is_not_made() -> None:
+    peer = OnePeer()
+    together = Together(peer)
+    asking = asyncio.ensure_future(together.ask(chatting()))
+    await turns()
+    asking.cancel()
+    await turns()
+    peer.answer.set_result(None)
+    await until(lambda: len(peer.landings) == 1, "the flight is over")
+    assert together.bodies == []
+    assert together.stage.in_flight() == 0

@@ -130,6 +130,19 @@ def test_what_needs_a_restart_refuses_the_whole_snapshot(proxy: Proxy, text: str
     assert proxy.applied == []
 
 
+def test_what_workers_share_in_memory_needs_a_restart(tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path, "workers: 2")
+    proxy.write("workers: 2\ncache: {ttl_s: 7, memory: {max_bytes: 1000000}}")
+    result = proxy.watcher.poll()
+    assert result.outcome == "refused"
+    assert result.message.startswith("cache.memory.max_bytes cannot change while running")
+
+
+def test_one_process_takes_another_bound_of_its_memory(proxy: Proxy) -> None:
+    proxy.write("cache: {ttl_s: 7, memory: {max_bytes: 1000000}}")
+    assert proxy.watcher.poll() == APPLIED
+
+
 def test_force_loads_without_a_change(proxy: Proxy) -> None:
     assert proxy.watcher.poll(force=True) == APPLIED
 

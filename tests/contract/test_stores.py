@@ -9,8 +9,13 @@ import pytest
 from proxy.exchange.usage import Usage
 from proxy.stores.base import Entry, Store, pack
 from proxy.stores.memory import MemoryStore
+from proxy.stores.shared import SharedArena, SharedStore
 
-STORES: dict[str, Callable[[], Store]] = {"memory": lambda: MemoryStore(1 << 20)}
+STORES: dict[str, Callable[[], Store]] = {
+    "memory": lambda: MemoryStore(1 << 20),
+    "shared": lambda: SharedStore(SharedArena(1 << 20)),
+    "shared, opened answers kept": lambda: SharedStore(SharedArena(1 << 20), near_bytes=1 << 18),
+}
 
 
 @pytest.fixture(params=sorted(STORES))

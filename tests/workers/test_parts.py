@@ -63,7 +63,8 @@ def test_limits_of_the_whole_are_divided_and_others_are_not() -> None:
     settings = Settings()
     part = share_of(settings, WorkerPlace(0, 3, Path()))
     assert part.limits.max_connections == 3334
-    assert part.cache.memory.max_bytes * 3 >= settings.cache.memory.max_bytes
+    assert part.cache.memory.repeats_max_bytes * 3 >= settings.cache.memory.repeats_max_bytes
+    assert part.cache.memory.max_bytes == settings.cache.memory.max_bytes  # that is shared
     assert part.upstream.max_connections == 342
     assert part.ledger.queue_rows == 33_334
     assert part.limits.max_request_bytes == settings.limits.max_request_bytes
