@@ -60,4 +60,4 @@ def repeats(stages: list[Stage], settings: Settings, parts: Parts) -> KnownRepea
     meter = next((stage for stage in stages if isinstance(stage, Meter)), None)
     if meter is None or not limit or not isinstance(parts.store, Peeking) or not can_repeat(stages):
         return None
-    return KnownRepeats(parts.fingerprint_key, parts.store, meter, limit)
+    return KnownRepeats(parts.fingerprint_key, parts.store, meter, limit, settings.attribution.headers)
