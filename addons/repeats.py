@@ -53,6 +53,7 @@ VOLATILE = frozenset(
     }
 )
 _MARSHAL_VERSION = 2  # type, length and bytes of each part, without references
+_BODY_BYTES = 262_144  # of a request; digesting a larger one holds others up, and saves little of what the chain costs
 _OVERHEAD_BYTES = 2_048  # what one call takes besides its answer's body: about fifty small objects
 
 
@@ -96,9 +97,11 @@ class KnownRepeats:
         self._used = 0
         self._known: OrderedDict[bytes, Repeat] = OrderedDict()
 
-    def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes:
+    def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes | None:
         """Each part says where it ends, so that no two calls run together. What a head comes to is noted in it: a
         connection gives the same object for the same head."""
+        if len(body) > _BODY_BYTES:
+            return None
         noted = head.digested
         if noted is None or noted[0] is not self._mark:
             noted = head.digested = (self._mark, self._said_by(head))

@@ -115,7 +115,7 @@ class Bridge:
         key = None
         if repeats is not None and isinstance(codec, Http1Server) and isinstance(body, bytes):
             key = repeats.key(stream.connection.caller, stream.head, body)
-            if self._replay(stream, codec, repeats, key):
+            if key is not None and self._replay(stream, codec, repeats, key):
                 return None
         return self.tasks.spawn(self.serve(stream, body, key), name="exchange")
 

@@ -31,8 +31,8 @@ class Replay(Protocol):
 class Repeats(Protocol):
     """The answers that are known."""
 
-    def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes:
-        """The call's digest. `caller`: who asks and whom."""
+    def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes | None:
+        """The call's digest; None when it is too large to be looked for. `caller`: who asks and whom."""
         ...
 
     def find(self, key: bytes, now: float) -> Replay | None:

@@ -203,6 +203,12 @@ def test_keys_differ_with_every_part_and_with_the_installation() -> None:
     assert keys[0] == known.key(b"a", head(b"/v1", (b"traceparent", b"00")), b"c")
 
 
+def test_a_large_body_is_not_looked_for() -> None:
+    known = Known().repeats
+    assert known.key(b"a", head(), b"x" * 262_144) is not None
+    assert known.key(b"a", head(), b"x" * 262_145) is None
+
+
 def test_a_field_is_only_left_out_that_the_fingerprint_leaves_out_too() -> None:
     assert list(canonical_headers([(name, b"1") for name in VOLATILE])) == []
 
@@ -247,6 +253,11 @@ def test_there_is_none_when_others_must_see_every_call() -> None:
 
 def test_there_is_none_when_it_is_turned_off() -> None:
     assert not short_way(repeats_max_bytes=0)
+
+
+def test_there_is_none_when_nothing_is_cached() -> None:
+    made = settings(cache={"enabled": False})
+    assert repeats(chain(made, parts([])), made, parts([])) is None
 
 
 def test_there_is_none_with_a_store_that_cannot_answer_at_once() -> None:
