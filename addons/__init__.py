@@ -62,6 +62,12 @@ def repeats(stages: list[Stage], settings: Settings, parts: Parts) -> KnownRepea
     """The short way for calls that these stages have seen before; None where there is none."""
     limit = settings.cache.memory.repeats_max_bytes
     meter = next((stage for stage in stages if isinstance(stage, Meter)), None)
-    if meter is None or not limit or not isinstance(parts.store, Peeking) or not can_repeat(stages):
+    if (
+        meter is None
+        or not limit
+        or not settings.cache.enabled
+        or not isinstance(parts.store, Peeking)
+        or not can_repeat(stages)
+    ):
         return None
-    return KnownRepeats(parts.fingerprint_key, parts.store, meter, limit)
+    return KnownRepeats(parts.fingerprint_key, parts.store, meter, limit, settings.attribution.headers)

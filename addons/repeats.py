@@ -1,16 +1,18 @@
-"""repeats: answers a call that is byte for byte a call that was a hit before, without going through the chain again.
+"""repeats: answers a call that says the same as a call that was a hit before, without going through the chain again.
 
 Not a stage, but what the stages from meter to cache said about a call, kept by a digest of everything they looked at:
-who asks and whom, the head and the body as they came. It belongs to one settings snapshot, like the stages. What may
-change between two such calls is looked at each time: the store's entry must be the very one that answered before, and
-still be fresh enough for the client and the policy. So the answer is the one the chain would give, bytes and metering
-alike; a test compares the two. Stages of others must see every call: with any above the cache, this is not used.
+who asks and whom, the body as it came, and the head but for what names or traces the single call. It belongs to one
+settings snapshot, like the stages. What may change between two such calls is looked at each time: the store's entry
+must be the very one that answered before, and still be fresh enough for the client and the policy. So the answer is the
+one the chain would give, bytes and metering alike; a test compares the two. Stages of others must see every call: with
+any above the cache, this is not used.
 """
 
 import hashlib
+import marshal
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from addons.cache import CacheStage
 from addons.compress import Compress
@@ -24,9 +26,34 @@ from proxy.exchange.headers import HeaderList
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
 from proxy.stores.base import Entry, Peeking
+from proxy.wire.events import RequestHead
 from proxy.wire.http1 import complete_head
 
 _RETOLD = (Meter, Identify, Compress, Fingerprint, CacheStage)  # stages that say the same of the same call
+# These differ from call to call and say nothing about it: no stage above the cache reads them, and the fingerprint does
+# without them. Unless the settings make a label of one.
+VOLATILE = frozenset(
+    {
+        b"amz-sdk-invocation-id",
+        b"baggage",
+        b"idempotency-key",
+        b"sentry-trace",
+        b"traceparent",
+        b"tracestate",
+        b"x-amzn-trace-id",
+        b"x-b3-spanid",
+        b"x-b3-traceid",
+        b"x-client-request-id",
+        b"x-cloud-trace-context",
+        b"x-correlation-id",
+        b"x-datadog-parent-id",
+        b"x-datadog-trace-id",
+        b"x-ms-client-request-id",
+        b"x-request-id",
+    }
+)
+_MARSHAL_VERSION = 2  # type, length and bytes of each part, without references
+_BODY_BYTES = 262_144  # of a request; digesting a larger one holds others up, and saves little of what the chain costs
 _OVERHEAD_BYTES = 2_048  # what one call takes besides its answer's body: about fifty small objects
 
 
@@ -57,18 +84,34 @@ class Repeat:
 class KnownRepeats:
     """Bounded by bytes; what was unused for longest goes first. See proxy.exchange.repeats.Repeats."""
 
-    def __init__(self, key: bytes, store: Peeking, meter: Meter, limit_bytes: int) -> None:
-        """`key`: 32 random bytes; the calls' digests are keyed with it."""
+    def __init__(
+        self, key: bytes, store: Peeking, meter: Meter, limit_bytes: int, labelled: Iterable[str] = ()
+    ) -> None:
+        """`key`: 32 random bytes; the calls' digests are keyed with it. `labelled`: fields that become labels."""
         self._key = key
+        self._mark = object()  # of this one's notes
+        self._ignored = VOLATILE - {name.lower().encode() for name in labelled}
         self._peek = store.peek
         self._meter = meter
         self._limit = limit_bytes
         self._used = 0
         self._known: OrderedDict[bytes, Repeat] = OrderedDict()
 
-    def key(self, caller: bytes, head: bytes, body: bytes) -> bytes:
-        """`caller` and `head` end in a way that nothing in them does, so no two calls run together."""
-        return hashlib.blake2b(b"".join((caller, head, body)), key=self._key, person=b"repeat", digest_size=32).digest()
+    def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes | None:
+        """Each part says where it ends, so that no two calls run together. What a head comes to is noted in it: a
+        connection gives the same object for the same head."""
+        if len(body) > _BODY_BYTES:
+            return None
+        noted = head.digested
+        if noted is None or noted[0] is not self._mark:
+            noted = head.digested = (self._mark, self._said_by(head))
+        asked = b"".join((caller, noted[1], body))
+        return hashlib.blake2b(asked, key=self._key, person=b"repeat", digest_size=32).digest()
+
+    def _said_by(self, head: RequestHead) -> bytes:
+        ignored = self._ignored
+        fields = [pair for pair in head.headers if pair[0] not in ignored]
+        return marshal.dumps((head.method, head.target, head.authority, head.http_version, fields), _MARSHAL_VERSION)
 
     def find(self, key: bytes, now: float) -> Repeat | None:
         """The known call with its head as of `now`. Forgets it when the store no longer holds its answer."""

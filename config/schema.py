@@ -150,7 +150,7 @@ class Memory(Section):
     """The tier in this process, or in memory that all workers share."""
 
     max_bytes: Annotated[int, Field(ge=0)] = 128 * MIB  # of all workers; everything an entry holds is counted
-    # Answers in one piece for calls that repeat a hit byte for byte: they take a third of a hit's time. 0: none.
+    # Answers in one piece for calls that say the same as a hit before: a third of a hit's time. 0: none.
     repeats_max_bytes: Annotated[int, Field(ge=0)] = 16 * MIB
 
 

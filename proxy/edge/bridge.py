@@ -111,23 +111,22 @@ class Bridge:
 
     def begin(self, stream: ClientStream, body: bytes | Body) -> asyncio.Task[None] | None:
         """Answer a call that repeats another at once (None then); any other becomes a task."""
-        repeats = self._snapshot().repeats
+        repeats, codec = self._snapshot().repeats, stream.connection.codec
         key = None
-        if repeats is not None and stream.head.raw and isinstance(body, bytes):
-            key = repeats.key(stream.connection.caller, stream.head.raw, body)
-            if self._replay(stream, repeats, key):
+        if repeats is not None and isinstance(codec, Http1Server) and isinstance(body, bytes):
+            key = repeats.key(stream.connection.caller, stream.head, body)
+            if key is not None and self._replay(stream, codec, repeats, key):
                 return None
         return self.tasks.spawn(self.serve(stream, body, key), name="exchange")
 
-    def _replay(self, stream: ClientStream, repeats: Repeats, key: bytes) -> bool:
+    def _replay(self, stream: ClientStream, codec: Http1Server, repeats: Repeats, key: bytes) -> bool:
         connection, now, wall_time = stream.connection, time.monotonic(), self._wall_clock()
-        codec = connection.codec
         try:
             replay = repeats.find(key, wall_time)
         except Exception as failure:
             log.error("repeat_failed", error=type(failure).__name__, exc_info=failure)
             return False
-        if replay is None or not isinstance(codec, Http1Server) or not codec.send_whole(replay.head, replay.body):
+        if replay is None or not codec.send_whole(replay.head, replay.body):
             return False
         stream.is_answering = True
         first_byte_s = time.monotonic() - now

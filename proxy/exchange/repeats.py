@@ -1,4 +1,4 @@
-"""Calls that are byte for byte a call that was a hit before: the seam between the edge, which sees that they are, and
+"""Calls that say the same as a call that was a hit before: the seam between the edge, which sees that they are, and
 what knows their answers (addons/repeats.py).
 
 Rule: an answer found here is the one that the whole chain would give at this moment; otherwise nothing is found.
@@ -7,6 +7,7 @@ Rule: an answer found here is the one that the whole chain would give at this mo
 from typing import Protocol
 
 from proxy.exchange.model import Exchange, Response
+from proxy.wire.events import RequestHead
 
 
 class Replay(Protocol):
@@ -30,8 +31,8 @@ class Replay(Protocol):
 class Repeats(Protocol):
     """The answers that are known."""
 
-    def key(self, caller: bytes, head: bytes, body: bytes) -> bytes:
-        """The call's digest. `caller`: who asks and whom; `head` and `body` as they came."""
+    def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes | None:
+        """The call's digest; None when it is too large to be looked for. `caller`: who asks and whom."""
         ...
 
     def find(self, key: bytes, now: float) -> Replay | None:

@@ -30,7 +30,9 @@ class RequestHead:
     has_body: bool
     expect_continue: bool = False
     upgrade: bool = False  # a connection upgrade (WebSocket) or CONNECT: bytes after this head are not HTTP
-    raw: bytes = field(default=b"", repr=False, compare=False)  # as it came; empty where that was not kept
+    digested: tuple[object, bytes] | None = field(
+        default=None, repr=False, compare=False
+    )  # a reader's note: see repeats
 
 
 @dataclass(slots=True)

@@ -179,7 +179,6 @@ class Http1Reader:
 
     def _remember(self, raw: bytes, head: RequestHead) -> None:
         if len(raw) <= _REMEMBERED_HEAD_BYTES:
-            head.raw = raw
             self._last = (raw, head, self.keep_alive)
 
     def _skip_empty_lines(self, data: bytes) -> int:

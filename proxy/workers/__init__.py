@@ -5,6 +5,6 @@ supervisor.py: the process that binds, forks and minds them; fleet.py: its child
 replaced; listening.py: the sockets; board.py: what all of them see; directory.py: where their sockets are.
 worker.py: a child's life; link.py: between it and the supervisor; peers.py, merge.py, answers.py: one admin listener
 that answers for all; totals.py: counters that outlive their worker.
-shared.py: what all have in memory; claims.py: who makes which call; flights.py: one call for all of them; leading.py and
-following.py: its two sides; conversation.py, frames.py: what they say to one another.
+shared.py: what all have in memory; claims.py: who makes which call; flights.py: one call for all of them; leading.py
+and following.py: its two sides; conversation.py, frames.py: what they say to one another.
 """

@@ -10,11 +10,13 @@ import pytest
 from addons import chain, repeats
 from addons.identify import Identify
 from addons.meter import Meter
-from addons.repeats import KnownRepeats, Repeat
+from addons.repeats import VOLATILE, KnownRepeats, Repeat
+from proxy.exchange.canonical import canonical_headers
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import CallRecord, Outcome
 from proxy.stores.base import Entry, Store, StoreStats
 from proxy.stores.memory import MemoryStore
+from proxy.wire.events import RequestHead
 from tests.addons.test_chain_list import Extra, parts
 from tests.addons.test_meter import BrokenPrices, Prices
 from tests.support.exchanges import JSON, REGISTRY, Pieces, exchange, request, settings
@@ -182,14 +184,33 @@ async def test_prices_are_not_asked_again() -> None:
     assert len(known.rows) == 1
 
 
+def head(target: bytes = b"/v1", *fields: tuple[bytes, bytes]) -> RequestHead:
+    return RequestHead(0, b"POST", target, b"a", list(fields), "1.1", 1, has_body=True)
+
+
 def test_keys_differ_with_every_part_and_with_the_installation() -> None:
-    known = Known().repeats
-    keys = {
-        known.key(*parts) for parts in [(b"a", b"b", b"c"), (b"x", b"b", b"c"), (b"a", b"x", b"c"), (b"a", b"b", b"x")]
-    }
-    rows: list[CallRecord] = []
+    known, rows = Known().repeats, list[CallRecord]()
     other = KnownRepeats(b"x" * 32, MemoryStore(1), Meter(Prices(), rows.append, response_headers=True), 1)
-    assert len(keys | {other.key(b"a", b"b", b"c")}) == 5
+    keys = [
+        known.key(b"a", head(), b"c"),
+        known.key(b"x", head(), b"c"),
+        known.key(b"a", head(b"/v2"), b"c"),
+        known.key(b"a", head(b"/v1", (b"accept", b"*")), b"c"),
+        known.key(b"a", head(), b"x"),
+        other.key(b"a", head(), b"c"),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == known.key(b"a", head(b"/v1", (b"traceparent", b"00")), b"c")
+
+
+def test_a_large_body_is_not_looked_for() -> None:
+    known = Known().repeats
+    assert known.key(b"a", head(), b"x" * 262_144) is not None
+    assert known.key(b"a", head(), b"x" * 262_145) is None
+
+
+def test_a_field_is_only_left_out_that_the_fingerprint_leaves_out_too() -> None:
+    assert list(canonical_headers([(name, b"1") for name in VOLATILE])) == []
 
 
 # -- when there is a short way
@@ -232,6 +253,11 @@ def test_there_is_none_when_others_must_see_every_call() -> None:
 
 def test_there_is_none_when_it_is_turned_off() -> None:
     assert not short_way(repeats_max_bytes=0)
+
+
+def test_there_is_none_when_nothing_is_cached() -> None:
+    made = settings(cache={"enabled": False})
+    assert repeats(chain(made, parts([])), made, parts([])) is None
 
 
 def test_there_is_none_with_a_store_that_cannot_answer_at_once() -> None:

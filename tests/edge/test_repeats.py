@@ -74,7 +74,8 @@ class World:
         ]
         self.failed: list[str] = []
         handler: Handler = compose(stages, self.origin, lambda stage, called, failure: self.failed.append(stage))
-        self.repeats = Counted(b"k" * 32, self.store, meter, 1 << 20) if short else None
+        labelled = self.settings.attribution.headers
+        self.repeats = Counted(b"k" * 32, self.store, meter, 1 << 20, labelled) if short else None
         self.snapshot = Snapshot(self.settings, REGISTRY, handler, handler, cast(Pool, None), self.repeats)
         self.bridge = Bridge(
             lambda: self.snapshot,
@@ -148,6 +149,10 @@ FIELDS = st.sampled_from(
         b"connection: x-team",
         b"expect: 100-continue",
         b"x-request-id: 7",
+        b"x-request-id: 8",
+        b"traceparent: 00-1",
+        b"traceparent: 00-2",
+        b"connection: traceparent",
         b"x-team: red",
         b"x-team: blue",
     ]
@@ -192,7 +197,10 @@ SECTIONS = st.sampled_from(
         {"cache": {"ttl_s": 60}},
         {"cache": {"ttl_s": 60, "response_headers": False}},
         {"cache": {"ttl_s": 60}, "compression": {"clients": "all", "min_bytes": 1}},
-        {"cache": {"ttl_s": 60}, "attribution": {"headers": {"x-team": "team"}, "labels": {"app": "a"}}},
+        {
+            "cache": {"ttl_s": 60},
+            "attribution": {"headers": {"x-team": "team", "X-Request-Id": "id"}, "labels": {"app": "a"}},
+        },
     ]
 )
 
@@ -254,6 +262,40 @@ async def test_a_head_and_a_body_that_come_apart_take_it_too() -> None:
     assert world.repeats is not None
     assert world.repeats.found == 2
     assert got[1] == got[3]
+    await world.end()
+
+
+async def test_what_names_or_traces_a_call_makes_no_difference() -> None:
+    world = World(short=True)
+    for number in range(5):
+        fields = (b"traceparent: 00-%d" % number, b"x-request-id: %d" % number)
+        assert b"x-skinflint-cache" in await world.ask(message(fields=fields))
+    assert world.repeats is not None
+    assert world.repeats.found == 3
+    await world.end()
+
+
+async def test_unless_it_becomes_a_label() -> None:
+    world = World(short=True, attribution={"headers": {"X-Request-Id": "request"}})
+    for number in (1, 1, 1, 2, 2, 2):
+        await world.ask(message(fields=(b"x-request-id: %d" % number,)))
+    assert world.repeats is not None
+    assert world.repeats.found == 3
+    assert [row.labels["request"] for row in world.rows] == ["1", "1", "1", "2", "2", "2"]
+    await world.end()
+
+
+async def test_a_reload_forgets_what_was_noted_of_a_head() -> None:
+    world = World(short=True)
+    sent = message(fields=(b"x-request-id: 1",))
+    for _ in range(3):
+        await world.ask(sent)
+    meter = Meter(Prices(), world.rows.append, response_headers=True)
+    after = Counted(b"k" * 32, world.store, meter, 1 << 20, ["x-request-id"])
+    world.snapshot = replace(world.snapshot, repeats=after)
+    await world.ask(sent)
+    await world.ask(message(fields=(b"x-request-id: 2",)))
+    assert after.found == 0
     await world.end()
 
 
