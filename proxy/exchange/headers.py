@@ -43,7 +43,7 @@ def text(headers: HeaderList, name: bytes) -> str:
 
 def joined(headers: HeaderList, name: bytes) -> bytes:
     """All values of a list field, joined by commas as RFC 9110, section 5.2 allows; empty when absent."""
-    return b", ".join(value for key, value in headers if key == name)
+    return b", ".join([value for key, value in headers if key == name])
 
 
 def without(headers: HeaderList, names: Iterable[bytes]) -> HeaderList:
