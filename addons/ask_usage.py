@@ -5,7 +5,6 @@ the usage reader still gets it. `cost.ask_usage: false` turns this off.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import UpstreamError
@@ -40,7 +39,7 @@ class AskUsage:
         if changed is None:
             return await call_next(exchange)
         headers = [*without(request.headers, (b"accept-encoding",)), (b"accept-encoding", b"identity")]
-        original, exchange.request = request, replace(request, body=changed, headers=headers)
+        original, exchange.request = request, request.changed(headers, changed)
         try:
             response = await call_next(exchange)
         finally:

@@ -6,7 +6,6 @@ asked for in the client's own codings, and never decoded unless they must be: no
 Request bodies are compressed for origins that the settings say accept it, when that saves enough.
 """
 
-from dataclasses import replace
 from functools import lru_cache
 
 from config.schema import Compression, Settings
@@ -19,6 +18,7 @@ from proxy.wire.coding import CodingError, Decoder, acceptable, decoder, encode,
 
 OURS = ("zstd", "br", "gzip")
 _MIN_REQUEST_BYTES = 1024
+_SHORT = 128  # bytes of an Accept-Encoding that is worth remembering: SDKs send the same few
 
 
 class Compress:
@@ -48,7 +48,7 @@ class Compress:
     def _encoded(self, response: Response, wanted: bytes | None, client: str) -> Response:
         """A plain answer, compressed for a client that cannot take it plain, or that is not on this machine."""
         body = response.body
-        must = not acceptable(wanted, "identity")
+        must = not _takes_plain(wanted)
         worth_it = self._clients == "all" or (self._clients == "remote" and not _is_local(client))
         if not isinstance(body, bytes) or wanted is None or not body or not (must or worth_it):
             return response
@@ -64,7 +64,19 @@ class Compress:
 
 
 def _wanted(headers: HeaderList) -> bytes | None:
-    return joined(headers, b"accept-encoding") if first(headers, b"accept-encoding") is not None else None
+    values = [value for name, value in headers if name == b"accept-encoding"]
+    return b", ".join(values) if values else None
+
+
+def _takes_plain(wanted: bytes | None) -> bool:
+    if wanted is None:
+        return True
+    return _known_to_take_plain(wanted) if len(wanted) <= _SHORT else acceptable(wanted, "identity")
+
+
+@lru_cache(maxsize=256)
+def _known_to_take_plain(wanted: bytes) -> bool:
+    return acceptable(wanted, "identity")
 
 
 def _is_local(client: str) -> bool:
@@ -149,7 +161,8 @@ class TowardsOrigin:
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
         original = exchange.request
-        exchange.request = self._compressed(self._asking(exchange))
+        asking = self._asking(exchange)
+        exchange.request = self._compressed(asking) if self._origins else asking
         try:
             return await call_next(exchange)
         finally:
@@ -160,8 +173,9 @@ class TowardsOrigin:
         if not self._asks or not exchange.operation.answers or exchange.facts.stream:
             return request
         asked = asked_of_origin(_wanted(request.headers))
-        headers = without(request.headers, (b"accept-encoding",))
-        return replace(request, headers=[*headers, (b"accept-encoding", asked)])
+        headers = [field for field in request.headers if field[0] != b"accept-encoding"]
+        headers.append((b"accept-encoding", asked))
+        return request.changed(headers, request.body)
 
     def _compressed(self, request: Request) -> Request:
         coding = self._origins.get(request.host)
@@ -173,4 +187,4 @@ class TowardsOrigin:
         packed = encode(coding, body)
         if len(packed) > len(body) * (1.0 - self._min_saving):
             return request
-        return replace(request, headers=[*request.headers, (b"content-encoding", coding.encode())], body=packed)
+        return request.changed([*request.headers, (b"content-encoding", coding.encode())], packed)

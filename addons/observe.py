@@ -80,14 +80,15 @@ class Observe:
 
     def _call_tap(self, exchange: Exchange, call: UpstreamCall, response: Response) -> Tap:
         provider = exchange.provider
-        reader = None
-        coding = None
+        reader, coding, named = None, None, ""
         if provider is not None:
             content_type = text(response.headers, b"content-type")
             reader = provider.usage_reader(exchange.operation, exchange.facts, content_type)
-            coding = decoder(text(response.headers, b"content-encoding") or "identity")
+            if named := text(response.headers, b"content-encoding"):
+                coding = decoder(named)
         call.reader = reader
-        return CallTap(call, reader, coding, request_bytes=_request_bytes(exchange))
+        is_readable = coding is not None or not named
+        return CallTap(call, reader if is_readable else None, coding, request_bytes=_request_bytes(exchange))
 
 
 class CallTap:
@@ -97,20 +98,22 @@ class CallTap:
         self, call: UpstreamCall, reader: UsageReader | None, coding: Decoder | None, *, request_bytes: int
     ) -> None:
         self._call = call
-        self._reader = reader if coding is not None else None
-        self._coding = coding
+        self._reader = reader
+        self._coding = coding  # None: the bytes are plain
         self._request_bytes = request_bytes
         self._events = 0
 
     def feed(self, chunk: bytes) -> None:
         self._call.bytes_received += len(chunk)
-        if self._reader is None or self._coding is None:
+        if self._reader is None:
             return
-        try:
-            plain = self._coding.decode(chunk)
-        except CodingError:
-            self._reader = None
-            return
+        plain = chunk
+        if self._coding is not None:
+            try:
+                plain = self._coding.decode(chunk)
+            except CodingError:
+                self._reader = None
+                return
         self._events += plain.count(b"\n\n")
         self._reader.feed(plain)
 
@@ -136,7 +139,7 @@ class CallTap:
     def _is_decoded(self) -> bool:
         """The content coding has ended too: its checksum may be missing where the text is whole."""
         try:
-            return self._coding is not None and not self._coding.flush()
+            return self._coding is None or not self._coding.flush()
         except CodingError:
             return False
 

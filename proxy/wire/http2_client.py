@@ -7,9 +7,8 @@ they are consumed: so a reader that stops holds up its own stream and no other o
 
 from typing import Final
 
-import hpack
-
 from proxy.exchange.headers import HeaderList
+from proxy.wire.hpack_decoder import HpackDecoder, HpackError
 from proxy.wire.hpack_encoder import DEFAULT_TABLE_BYTES, HpackEncoder, content_length
 from proxy.wire.http2_outgoing import Outgoing, SendQueue, frame
 
@@ -51,7 +50,7 @@ class Http2Client:
         self.pings_unanswered = 0
         self._has_said_goodbye = False
         self._encoder = HpackEncoder()
-        self._decoder = hpack.Decoder(max_header_list_size=_MAX_HEAD_BYTES)
+        self._decoder = HpackDecoder(_MAX_HEAD_BYTES)
         self._next_id = 1
         self._pending = b""
         self._head: bytearray | None = None  # a header block that goes on in CONTINUATION frames
@@ -241,8 +240,8 @@ class Http2Client:
 
     def _on_head(self, stream_id: int, block: bytes, *, is_end: bool) -> None:
         try:
-            fields: HeaderList = [(name, value) for name, value in self._decoder.decode(block, raw=True)]
-        except hpack.HPACKError:
+            fields = self._decoder.decode(block)
+        except HpackError:
             raise self._fail(COMPRESSION_ERROR) from None
         stream = self.streams.get(stream_id)
         if stream is None:
