@@ -16,6 +16,7 @@ from proxy.exchange.cache_control import Directives, Use
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import Refusal
 from proxy.exchange.headers import HeaderList, first, without
+from proxy.exchange.history import History
 from proxy.exchange.model import Ending, Exchange, Response, Tap
 from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
@@ -147,22 +148,25 @@ class Recorder:
         self._status = response.status
         self._headers = without(response.headers, _NOT_STORED)  # as they are now: stages above add their own
         self._room = limit
-        self._chunks: list[bytes] | None = []
+        self._history: History | None = History()
 
     def feed(self, chunk: bytes) -> None:
-        if self._chunks is None:
+        history = self._history
+        if history is None:
             return
         self._room -= len(chunk)
         if self._room < 0:
-            self._chunks = None
-        else:
-            self._chunks.append(chunk)
+            self._history = None
+            return
+        history.append(chunk)
+        if history.is_due:
+            history.pack()
 
     def end(self, ending: Ending) -> None:
         call = self._exchange.call
-        if ending is Ending.COMPLETE and self._chunks is not None and call is not None and call.complete:
-            self._cache.store(self._exchange, self._key, self._status, self._headers, b"".join(self._chunks))
-        self._chunks = None
+        if ending is Ending.COMPLETE and self._history is not None and call is not None and call.complete:
+            self._cache.store(self._exchange, self._key, self._status, self._headers, self._history.joined())
+        self._history = None
 
 
 def _not_cached() -> Refusal:

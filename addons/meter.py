@@ -120,7 +120,7 @@ class Meter:
     def _record(
         self, exchange: Exchange, outcome: Outcome, usage: Usage, paid: int | None, saved: int | None
     ) -> CallRecord:
-        request, received = exchange.request, exchange.received_at
+        received = exchange.received_at
         finished = exchange.finished_at if exchange.finished_at is not None else received
         first = exchange.first_byte_at
         return CallRecord(
@@ -146,7 +146,7 @@ class Meter:
             first_byte_ms=None if first is None else (first - received) * 1000,
             total_ms=(finished - received) * 1000,
             overhead_ms=_overhead_s(exchange, finished) * 1000,
-            request_bytes=len(request.body) if isinstance(request.body, bytes) else 0,
+            request_bytes=exchange.body_size,
             response_bytes=exchange.response_bytes,
             service_tier=usage.service_tier,
             price_version=self._pricing.version,

@@ -35,6 +35,7 @@ from proxy.ledger.prices import PriceBook
 from proxy.ledger.pricing import ExchangePricing
 from proxy.ledger.writer import LedgerWriter
 from proxy.logs import setup as setup_logs
+from proxy.memory import Tide
 from proxy.memory import settle as settle_memory
 from proxy.metrics import LiveGauges, Metrics
 from proxy.providers.registry import Registry
@@ -80,6 +81,7 @@ class Skinflint:
         self._started_at = time.time()
         self._state: Literal["starting", "running", "stopping"] = "starting"
         self._retired: list[Pool] = []
+        self._tide = Tide()
         self._metrics = Metrics(settings.limits.label_values)
         self._counters = Counters()
         self._worker = place.index if place is not None else None
@@ -191,9 +193,11 @@ class Skinflint:
         setup_logs(settings.log, worker=self._worker)
 
     async def tend(self) -> None:
-        """Called about once a second: close pools of earlier snapshots that nothing uses any more, and keep counts."""
+        """Called about once a second: close pools of earlier snapshots that nothing uses any more, keep counts, give
+        memory back."""
         if self._fleet is not None:
             self._fleet.keep(time.monotonic())
+        self._tide.at(len(self._bridge.connections))
         for pool in list(self._retired):
             if not any(origin.in_flight for origin in pool.use()):
                 self._retired.remove(pool)
@@ -229,7 +233,7 @@ class Skinflint:
 
         def load() -> None:
             self._prices.warm()
-            settle_memory()
+            settle_memory(collect=False)
 
         threading.Thread(target=load, name="prices", daemon=True).start()
 

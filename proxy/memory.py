@@ -5,27 +5,48 @@ Rule: nothing here changes what the proxy does; what the system does not have (g
 
 import ctypes
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 _COLLECT_AFTER = 20_000  # objects; calls make little garbage in cycles
+_RUSH = 64  # connections: with fewer it is not worth the while
 _MADV_DONTNEED = 4
 _MAPS = Path("/proc/self/smaps")
 
 
-def settle() -> None:
+def settle(*, collect: bool = True) -> None:
     """What is there now stays for good: the collector need not look at it again, nor come often. What the start alone
-    needed goes back to the system."""
-    gc.collect()
+    needed goes back to the system. A collection stops everything for some ten milliseconds."""
+    if collect:
+        gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
-    library = ctypes.CDLL(None)
-    with suppress(AttributeError):
-        library.malloc_trim(0)
+    trim()
     with suppress(OSError, AttributeError):
         for start, size in list(_clean_code(_MAPS.read_text())):
-            library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), _MADV_DONTNEED)
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), _MADV_DONTNEED)
+
+
+def trim() -> None:
+    """What the C library holds free goes back to the system: some milliseconds."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+class Tide:
+    """Gives memory back once a rush of connections is over. `give_back` is `trim`."""
+
+    def __init__(self, give_back: Callable[[], None] = trim) -> None:
+        self._give_back = give_back
+        self._peak = 0
+
+    def at(self, connections: int) -> None:
+        """So many are open now; to be told every second or so."""
+        self._peak = max(self._peak, connections)
+        if self._peak >= _RUSH and connections <= self._peak // 2:
+            self._peak = connections
+            self._give_back()
 
 
 def _clean_code(maps: str) -> Iterator[tuple[int, int]]:

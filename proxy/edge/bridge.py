@@ -154,6 +154,9 @@ class Bridge:
                 await run_upgrade(stream, exchange, snapshot.pool, snapshot.passing)
                 return
             response = await snapshot.handler(exchange)
+            if not isinstance(response.body, bytes) and isinstance(body, bytes):
+                body = stream.head.raw = b""
+                exchange.let_body_go()
             await _respond(stream, exchange, response)
             if key is not None and snapshot.repeats is not None and exchange.replayed is not None:
                 _remember(snapshot.repeats, key, exchange, response)

@@ -112,6 +112,9 @@ class Handover:
         io = self._handler.transports[self._handler.client]
         io.writer = Detached()  # type: ignore[assignment]
         self._handler = self._reader = None
+        # The writer has to stay, or it would close the socket; what it holds (a buffer, a finished task) need not.
+        # StreamWriter has no public way to let go of it; the attributes are as old as asyncio.
+        self._writer._reader = self._writer._protocol = None  # type: ignore[attr-defined]
         self._begun(self)
         self.transport.set_protocol(protocol)
         self.transport.resume_reading()

@@ -14,6 +14,7 @@ import structlog
 
 from proxy.exchange.errors import ExchangeError, Refusal, UpstreamError
 from proxy.exchange.forward import pour, show, show_end
+from proxy.exchange.history import History
 from proxy.exchange.model import Body, Ending, Exchange, Pours, Response, UpstreamCall
 from proxy.tasks import TaskSet
 
@@ -32,8 +33,7 @@ class Flight:
         self._lag = lag_bytes
         self._ahead = min(AHEAD_BYTES, lag_bytes)
         self._head: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._chunks: list[bytes] = []
-        self._dropped = 0  # chunks no longer kept, all of them read by every reader
+        self._history = History()  # less what is no longer kept, all of it read by every reader
         self._received = 0
         self._readers: set[FlightReader] = set()
         self._ended = False
@@ -61,7 +61,7 @@ class Flight:
     @property
     def kept_bytes(self) -> int:
         """What is held for readers."""
-        return sum(map(len, self._chunks))
+        return self._history.held
 
     def start(
         self, tasks: TaskSet, handler: Callable[[Exchange], Awaitable[Response]], on_end: Callable[[], None]
@@ -111,11 +111,14 @@ class Flight:
             await body.aclose()
 
     def _receive(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
+        history = self._history
+        history.append(chunk)
         self._received += len(chunk)
         if self._received > self._keep:
             self.joinable = False
             self._trim()
+        elif history.is_due and self._readers:
+            history.pack(min(reader.position for reader in self._readers))
 
     def _trim(self) -> None:
         """Drop what every reader has; cut off readers that keep too much alive."""
@@ -125,9 +128,7 @@ class Flight:
         for reader in list(self._readers):
             if fastest - reader.taken > self._lag + reader.found:
                 reader.cut_off()
-        needed = min(reader.position for reader in self._readers)
-        del self._chunks[: needed - self._dropped]
-        self._dropped = needed
+        self._history.drop(min(reader.position for reader in self._readers))
 
     def _fastest(self) -> int:
         return max((reader.taken for reader in self._readers), default=self._received)
@@ -173,10 +174,9 @@ class Flight:
             return Response(head.status, list(head.headers), head.body, head.content_length)
         return Response(head.status, list(head.headers), reader, head.content_length)
 
-    def next_chunk(self, position: int) -> bytes | None:
-        """What stands at `position`, or None when it has not come yet."""
-        index = position - self._dropped
-        return self._chunks[index] if index < len(self._chunks) else None
+    def next_chunk(self, position: int, taken: int) -> tuple[bytes, int] | None:
+        """What follows `position`, after `taken` bytes, and the next position; None when it has not come yet."""
+        return self._history.at(position, taken)
 
     @property
     def is_over(self) -> bool:
@@ -239,11 +239,12 @@ class FlightReader(Body, Pours):
     def _next(self) -> bytes | None:
         if self._cut_off:
             raise UpstreamError("reader_too_slow", "this client read too slowly for a shared answer")
-        chunk = self._flight.next_chunk(self.position)
-        if chunk is not None:
-            self.position += 1
-            self.taken += len(chunk)
-            self._flight.taken(self.taken)
+        found = self._flight.next_chunk(self.position, self.taken)
+        if found is None:
+            return None
+        chunk, self.position = found
+        self.taken += len(chunk)
+        self._flight.taken(self.taken)
         return chunk
 
     def _is_at_end(self) -> bool:

@@ -168,7 +168,7 @@ class Exchange:
     provider: Provider | None = None
     operation: Operation = UNKNOWN
     facts: CallFacts = field(default_factory=CallFacts)
-    json: Json | None = field(default=None, repr=False)
+    json: Json | None = field(default=None, repr=False)  # None again once the answer has begun
     labels: dict[str, str] = field(default_factory=dict)
     answers_again: bool = False  # policy lets it be cached and collapsed
     would_answer_again: bool = False  # only `cache.sampling: deterministic` forbids it
@@ -194,9 +194,24 @@ class Exchange:
     status: int = 0
     error: str = ""
     first_byte_at: float | None = None
+    request_bytes: int = 0  # of a body that was let go
     response_bytes: int = 0
     on_finished: list[Callable[["Exchange"], None]] = field(default_factory=list)
     finished_at: float | None = None
+
+    def let_body_go(self) -> None:
+        """The answer has begun, so the request is never sent again: its body, and what was parsed of it, are not held
+        for as long as the answer streams. A prompt may be a megabyte, and its JSON ten times that."""
+        self.request_bytes = self.body_size
+        self.json = None
+        if isinstance(self.request.body, bytes):
+            self.request.body = b""
+
+    @property
+    def body_size(self) -> int:
+        """How long the request's body is, or was; 0 for one that arrived piece by piece."""
+        body = self.request.body
+        return self.request_bytes or (len(body) if isinstance(body, bytes) else 0)
 
     def finish(self, now: float) -> None:
         """The client has its answer, or is gone. Runs `on_finished` once."""
