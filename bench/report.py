@@ -1,13 +1,14 @@
 """What a section found, and the page that is made of all of them.
 
 Rules: pure. The text says what was done, the command that repeats it, the figures, and what they do not
-show. A target that was missed is written as missed.
+show. A target that was not met is written as not met.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.machine import Machine
+from bench.plots import Plot
 
 _OPENING = """# Benchmarks
 
@@ -47,7 +48,7 @@ class Check:
 
     target: str
     found: str
-    is_met: bool
+    is_met: bool | None  # None: it could not be measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Section:
     tables: tuple[Table, ...]
     checks: tuple[Check, ...] = ()
     remarks: tuple[str, ...] = ()
+    plots: tuple[Plot, ...] = ()
 
 
 def page(machine: Machine, sections: Sequence[Section], *, is_quick: bool) -> str:
@@ -80,6 +82,7 @@ def page(machine: Machine, sections: Sequence[Section], *, is_quick: bool) -> st
 def show(section: Section) -> str:
     """One section in Markdown."""
     parts = [f"## {section.title}\n", f"{section.method}\n", f"Repeat it: `python -m bench --only {section.name}`\n"]
+    parts += [f"![{plot.title}]({plot.file_name})\n" for plot in section.plots]
     parts += [f"{_markdown(table)}\n" for table in section.tables]
     if section.checks:
         parts += [f"{_markdown(_check_table(section.checks))}\n"]
@@ -94,7 +97,8 @@ def _about(machine: Machine) -> str:
 
 
 def _check_table(checks: Sequence[Check]) -> Table:
-    rows = [(check.target, check.found, "met" if check.is_met else "**missed**") for check in checks]
+    words = {True: "met", False: "**not met**", None: "–"}
+    rows = [(check.target, check.found, words[check.is_met]) for check in checks]
     return Table(("target", "found", ""), tuple(rows))
 
 
