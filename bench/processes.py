@@ -19,7 +19,7 @@ from bench.failures import BenchFailed
 
 PROXY_CORE: Final = 0
 LOAD_CORE: Final = 1
-_READY_S: Final = 60.0
+_READY_S: Final = 120.0
 _STOP_S: Final = 40.0
 _PR_SET_PDEATHSIG: Final = 1
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")

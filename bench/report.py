@@ -8,30 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.machine import Machine
+from bench.opening import CONTESTANTS, OPENING
 from bench.plots import Plot
-
-_OPENING = """# Benchmarks
-
-Written by `make bench` (`python -m bench`); do not edit. The figures are those of one run on one machine, and hold for
-nothing else. What can be compared are the ratios and differences between contestants of the same run: they met the same
-machine, in alternating rounds.
-
-## How it is measured
-
-- One core for the proxy, another one for the load generator and the upstream (`sched_setaffinity`). With more cores, a
-  proxy with several threads could do more than it may here.
-- Clients do what SDKs do: CONNECT, TLS inside it with the name checked, HTTP/1.1 keep-alive. The upstream speaks
-  HTTP/1.1 and HTTP/2 over TLS, on loopback; it answers at once, so every microsecond that shows is the proxy's.
-- Every answer is compared byte for byte with what it must be, and names the call that it belongs to. Every streamed
-  event must come once and in order. A wrong byte ends the run without a report.
-- `median (least–most)` over the rounds. A ratio is taken round by round, against the round of the other contestant
-  that ran next to it.
-- CPU is user and system time of the process with all its threads and children, from `/proc`.
-- "Skinflint" runs as it is installed, with its ledger and metrics on, and `log.level=warning`; rows named "info log"
-  have the default, which logs a line for each call. "Stock mitmdump" has the smallest addon that does the same work,
-  `-q`, and `flow_detail=0`. The clients offer HTTP/1.1 alone, so mitmdump speaks HTTP/1.1 to the upstream as well,
-  which costs it less than HTTP/2 would. It neither meters nor records what passes.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +44,12 @@ class Section:
 
 def page(machine: Machine, sections: Sequence[Section], *, is_quick: bool) -> str:
     """All of it, in Markdown."""
-    parts = [_OPENING]
+    parts = [OPENING]
     if is_quick:
         parts.append(
             "**This was a quick run (`--quick`): few and short rounds. It shows that things work, no more.**\n"
         )
-    parts.append(_about(machine))
+    parts += [CONTESTANTS, _about(machine)]
     checks = [check for section in sections for check in section.checks]
     if checks:
         parts.append(f"## Targets\n\n{_markdown(_check_table(checks))}\n")

@@ -2,6 +2,7 @@
 
 Rules: headers of each call say which provider is meant and where it is. This build has no cache (its answers say
 `x-portkey-cache-status: DISABLED` even where a call's configuration asks for one), so that it forwards hits too.
+Its package.json holds @hono/node-server down: with newer ones it cannot stream (Portkey-AI/gateway, issue 1389).
 """
 
 import json
