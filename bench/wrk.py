@@ -55,10 +55,11 @@ def drive(target: Target, requests: Requests, connections: int, seconds: int, di
         preexec_fn=lambda: pin(LOAD_CORE),
     )
     took, cpu = time.perf_counter() - started, _children_s() - before
-    return _read(done.stdout, cpu, took)
+    return read(done.stdout, cpu, took)
 
 
-def _read(said: str, cpu_s: float, took_s: float) -> Driven:
+def read(said: str, cpu_s: float, took_s: float) -> Driven:
+    """What wrk printed. Raises BenchFailed unless all answers were good."""
     rate = next((float(line.split()[1]) for line in said.splitlines() if line.startswith("Requests/sec:")), 0.0)
     calls = next((int(line.split()[0]) for line in said.splitlines() if " requests in " in line), 0)
     if not calls or any(bad in said for bad in _BAD):
