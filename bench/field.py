@@ -171,7 +171,7 @@ class Run:
                     with Loop(entrant.target, connections, asked, entrant.numbers) as loop:
                         before = loop.run(_SETTLE_S)
                         one = loop.run(seconds)
-                except BenchFailed as failure:
+                except (BenchFailed, OSError) as failure:
                     self.drop(field, entrant, failure)
                     measured.pop(entrant.name)
                     continue
@@ -188,7 +188,7 @@ class Run:
         with Loop(entrant.target, connections, requests, itertools.islice(entrant.numbers, calls)) as loop:
             loop.run(self.scale.warm_up_s)
 
-    def drop(self, field: Field, entrant: Entrant, failure: BenchFailed) -> None:
+    def drop(self, field: Field, entrant: Entrant, failure: BenchFailed | OSError) -> None:
         """A contestant failed: the run goes on without it when it is a rival. Raises the failure when it is not."""
         field.absent[entrant.name] = _forgiven(entrant.contestant, failure)
         field.entrants.remove(entrant)
@@ -221,7 +221,7 @@ class Run:
         return measured
 
 
-def _forgiven(contestant: Contestant, failure: BenchFailed) -> str:
+def _forgiven(contestant: Contestant, failure: BenchFailed | OSError) -> str:
     """The reason to write down for a rival; the failure itself of anyone else is raised."""
     if not isinstance(contestant, Rival):
         raise failure

@@ -5,6 +5,7 @@ verified. A rival that is missing or does not start is told of; it never ends a 
 """
 
 import signal
+import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bench.contestants import Upstream
+from bench.failures import BenchFailed
 from bench.processes import PROXY_CORE, Program
 from bench.target import Target
 
@@ -54,8 +56,11 @@ class Rival(ABC):
         """Write its files into `directory`, which is its own and empty."""
 
     def start(self, upstream: Upstream, directory: Path) -> Target:
-        """Start, and return once it takes calls. Raises BenchFailed with the end of its log."""
-        launch = self.launch(upstream, directory)
+        """Start, and return once it takes calls. Raises BenchFailed with the reason or the end of its log."""
+        try:
+            launch = self.launch(upstream, directory)
+        except (OSError, LookupError, subprocess.SubprocessError) as exc:
+            raise BenchFailed(f"{self.name} could not be set up: {exc}") from exc
         self._program = Program(
             launch.command,
             core=PROXY_CORE,

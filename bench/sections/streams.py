@@ -63,7 +63,7 @@ def _few(run: Run, field: Field) -> dict[str, list[Streamed]]:
         for entrant in list(field.entrants):
             try:
                 one = run_streams(entrant.target, plan if number else _WARM_UP, run.numbers)
-            except BenchFailed as failure:
+            except (BenchFailed, OSError) as failure:
                 run.drop(field, entrant, failure)
                 measured.pop(entrant.name)
                 continue
@@ -90,7 +90,7 @@ def _many(run: Run) -> tuple[dict[str, Streamed], dict[str, str]]:
                     run_streams(entrant.target, _WARM_UP, run.numbers)
                     one = measured[entrant.name] = run_streams(entrant.target, plan, run.numbers)
                     run.say(f"{MANY} streams: {entrant.name}: {one.lost} lost, {one.cpu_share:.0%} CPU")
-                except BenchFailed as failure:
+                except (BenchFailed, OSError) as failure:
                     run.drop(field, entrant, failure)
             missing |= field.absent
     return measured, missing
