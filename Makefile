@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 CLIENTS := .venv-clients
 NODE := tests/e2e/node
+RIVALS := .venv-rivals
+NODE_RIVALS := bench/rivals
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: setup demo run test lint types format lock bench soak budget clean clients node-clients
+.PHONY: setup demo run test lint types format lock bench soak budget clean clients node-clients rivals
 setup: $(VENV)/.ready
 clients: $(CLIENTS)/.ready
 node-clients: $(NODE)/node_modules/.ready
@@ -27,6 +29,18 @@ $(CLIENTS)/.ready: requirements/clients.txt
 
 $(NODE)/node_modules/.ready: $(NODE)/package.json $(NODE)/package-lock.json
 	npm ci --prefix $(NODE) --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# What `make bench` races against, as far as it is not Debian's: nginx-light, squid-openssl and wrk are taken if present.
+rivals: $(RIVALS)/.ready $(if $(shell command -v npm),$(NODE_RIVALS)/node_modules/.ready)
+
+$(RIVALS)/.ready: requirements/rivals.txt
+	$(PYTHON) -m venv $(RIVALS)
+	$(RIVALS)/bin/python -m pip install -q --require-hashes -r requirements/rivals.txt
+	@touch $@
+
+$(NODE_RIVALS)/node_modules/.ready: $(NODE_RIVALS)/package.json $(NODE_RIVALS)/package-lock.json
+	npm ci --prefix $(NODE_RIVALS) --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 demo: setup clients
@@ -68,7 +82,9 @@ lock: setup
 	$(LOCK) --universal --python-version 3.12 --group dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --universal --python-version 3.12 requirements/build.in -o requirements/build.txt
 	$(LOCK) --python-version 3.13 requirements/clients.in -o requirements/clients.txt
+	$(LOCK) --python-version 3.13 requirements/rivals.in -o requirements/rivals.txt
 	npm install --prefix $(NODE) --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+	npm install --prefix $(NODE_RIVALS) --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(NODE)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(CLIENTS) $(RIVALS) $(NODE)/node_modules $(NODE_RIVALS)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

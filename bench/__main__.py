@@ -11,8 +11,10 @@ from typing import NoReturn
 from bench.failures import BenchFailed
 from bench.field import FULL, QUICK, Run
 from bench.machine import look
+from bench.plots import svg
 from bench.processes import LOAD_CORE, pin
 from bench.report import page, show
+from bench.rivals.choice import NAMES
 from bench.sections import SECTIONS
 
 _PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -21,6 +23,9 @@ _PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Skinflint beside its peers.")
     parser.add_argument("--only", default="", metavar="SECTION,…", help=f"some of: {', '.join(SECTIONS)}")
+    parser.add_argument(
+        "--against", default=",".join(NAMES), metavar="NAME,…", help=f"rivals: some of {', '.join(NAMES)}; none: ''"
+    )
     parser.add_argument("--quick", action="store_true", help="few and short rounds: does it work at all?")
     parser.add_argument("--rounds", type=int, help="instead of the usual number")
     parser.add_argument(
@@ -38,11 +43,15 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def main() -> int:
-    """Returns the exit status: 1 when the run failed, 2 for a section that does not exist."""
+    """Returns the exit status: 1 when the run failed, 2 for a section or rival that does not exist."""
     arguments = _arguments()
     names = [name for name in arguments.only.split(",") if name] or list(SECTIONS)
     if unknown := [name for name in names if name not in SECTIONS]:
         print(f"no such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)}", file=sys.stderr)
+        return 2
+    against = [name for name in arguments.against.split(",") if name]
+    if unknown := [name for name in against if name not in NAMES]:
+        print(f"no such rival: {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
     scale = QUICK if arguments.quick else FULL
     if arguments.rounds:
@@ -52,7 +61,7 @@ def main() -> int:
     pin(LOAD_CORE)
     sections = []
     try:
-        with Run(scale, _say) as run:
+        with Run(scale, _say, against) as run:
             for name in names:
                 print(f"{name} …", file=sys.stderr, flush=True)
                 sections.append(SECTIONS[name](run))
@@ -63,10 +72,12 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     text = page(machine, sections, is_quick=arguments.quick)
-    is_full = not arguments.only and not arguments.quick
+    is_full = not arguments.only and not arguments.quick and set(against) == set(NAMES)
     if target := arguments.out or (_PAGE if is_full else None):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
+        for plot in [plot for section in sections for plot in section.plots]:
+            target.with_name(plot.file_name).write_text(svg(plot), encoding="utf-8")
     else:
         print(text)
     return 0

@@ -25,13 +25,17 @@ def _checked(data: bytes, end: int) -> bytes:
 class WholeReader:
     """Reads one answer after another on a connection that asks one thing at a time."""
 
-    __slots__ = ("_kept",)
+    __slots__ = ("_kept", "_missing", "_parts")
 
     def __init__(self) -> None:
         self._kept = b""
+        self._parts: list[bytes] = []  # of a body whose length is known
+        self._missing = 0
 
     def feed(self, data: bytes) -> bytes | None:
         """The body once the answer is complete, else None."""
+        if self._missing:
+            return self._more(data)
         if self._kept:
             data = self._kept + data
         end = data.find(b"\r\n\r\n")
@@ -40,17 +44,29 @@ class WholeReader:
             return None
         head = _checked(data, end)
         if (found := _LENGTH.search(head)) is not None:
-            missing = end + 4 + int(found[1]) - len(data)
-            if missing < 0:
-                raise BenchFailed("bytes after the answer")
-            body = data[end + 4 :] if missing == 0 else None
-        elif _CHUNKED.search(head) is not None:
+            self._kept = b""
+            self._missing = int(found[1])
+            return self._more(data[end + 4 :])
+        if _CHUNKED.search(head) is not None:
             chunks = ChunkReader()
             pieces = chunks.feed(data[end + 4 :])
             body = b"".join(pieces) if chunks.is_complete else None
         else:
             raise BenchFailed(f"an answer without length: {head!r}")
         self._kept = data if body is None else b""
+        return body
+
+    def _more(self, data: bytes) -> bytes | None:
+        self._missing -= len(data)
+        if self._missing < 0:
+            raise BenchFailed("bytes after the answer")
+        if self._missing == 0 and not self._parts:
+            return data
+        self._parts.append(data)
+        if self._missing:
+            return None
+        body = b"".join(self._parts)
+        self._parts.clear()
         return body
 
 

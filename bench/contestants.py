@@ -113,7 +113,7 @@ class Skinflint:
         for setting in (f"upstream.resolve={resolve}", f"log.level={self.log_level}", *self.settings):
             command += ["--set", setting]
         self._program = Program(command, core=PROXY_CORE, log=directory / "log")
-        self.ready_s = self._program.wait_until(lambda: _listens(port) and _is_ready(admin))
+        self.ready_s = self._program.wait_until(lambda: listens(port) and _is_ready(admin))
         ca = directory / "data" / "ca" / "skinflint-ca.pem"
         return Target(("127.0.0.1", port), is_proxy=True, ca=ca, pid=self._program.pid, admin=admin)
 
@@ -129,6 +129,7 @@ class Mitmdump:
     mode: str
     options: tuple[str, ...] = ()
     name: str = "stock mitmdump"
+    ready_s: float = 0.0
     _program: Program | None = field(default=None, init=False)
 
     def start(self, upstream: Upstream, directory: Path) -> Target:
@@ -147,7 +148,7 @@ class Mitmdump:
             "PYTHONPATH": str(_ROOT),
         }
         self._program = Program(command, core=PROXY_CORE, log=directory / "log", variables=variables)
-        self._program.wait_until(lambda: _listens(port))
+        self.ready_s = self._program.wait_until(lambda: listens(port))
         return Target(("127.0.0.1", port), is_proxy=True, ca=directory / "mitmproxy-ca-cert.pem", pid=self._program.pid)
 
     def stop(self) -> None:
@@ -189,7 +190,8 @@ def _is_ready(admin: str) -> bool:
         return False
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether something takes connections there."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

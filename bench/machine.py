@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from bench.rivals.choice import versions
+
 _PACKAGES: Final = ("mitmproxy", "pyreqwest", "uvloop", "h2", "orjson", "cryptography")
 
 
@@ -24,6 +26,7 @@ class Machine:
     python: str
     packages: str
     load: str
+    rivals: str = ""
 
     def lines(self) -> list[tuple[str, str]]:
         """Name and value, in order."""
@@ -34,6 +37,7 @@ class Machine:
             ("System", self.system),
             ("Python", self.python),
             ("Packages", self.packages),
+            ("Rivals", self.rivals or "none but mitmdump"),
             ("Load average before the run", self.load),
         ]
 
@@ -48,6 +52,7 @@ def look() -> Machine:
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         packages=", ".join([f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]),
+        rivals=", ".join(versions()),
         load=", ".join([f"{value:.2f}" for value in os.getloadavg()]),
     )
 

@@ -8,18 +8,21 @@ import os
 
 from mitmproxy import http
 
-from bench.work import answer
+from bench.work import answer, order_of
 
 
 class Hit:
     """Answers every call from memory."""
 
     def __init__(self) -> None:
-        self._body = answer(0)
+        self._bodies: dict[int, bytes] = {}
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """Answer."""
-        flow.response = http.Response.make(200, self._body, {"Content-Type": "application/json"})
+        """Answer with as many bytes as the call asks for."""
+        size = order_of(flow.request.raw_content or b"").answer_bytes
+        if (body := self._bodies.get(size)) is None:
+            body = self._bodies[size] = answer(0, size)
+        flow.response = http.Response.make(200, body, {"Content-Type": "application/json"})
 
 
 class Forward:

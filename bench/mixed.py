@@ -5,7 +5,7 @@ be complete, except those that are given up.
 """
 
 import select
-import ssl
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -31,7 +31,7 @@ def kind_of(number: int) -> Kind:
 
 @dataclass(slots=True)
 class _Client:
-    wrapped: ssl.SSLSocket
+    wrapped: socket.socket
     kind: Kind = "miss"
     number: int = 0
     whole: WholeReader | None = None

@@ -19,7 +19,7 @@ from bench.failures import BenchFailed
 
 PROXY_CORE: Final = 0
 LOAD_CORE: Final = 1
-_READY_S: Final = 60.0
+_READY_S: Final = 120.0
 _STOP_S: Final = 40.0
 _PR_SET_PDEATHSIG: Final = 1
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
@@ -65,13 +65,21 @@ class Program:
     """A program of ours on a core of its own. Leaving it stops it."""
 
     def __init__(
-        self, command: Sequence[str], *, core: int, log: Path, variables: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        core: int,
+        log: Path,
+        variables: Mapping[str, str] | None = None,
+        user: str | None = None,
+        death_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
+        """`user`: another one to run it as. `death_signal`: what it gets when we die; SIGKILL would leave children."""
         libc = ctypes.CDLL(None)
         parent = os.getpid()
 
         def prepare() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            libc.prctl(_PR_SET_PDEATHSIG, death_signal)
             pin(core)
             if os.getppid() != parent:
                 os._exit(1)
@@ -85,6 +93,7 @@ class Program:
                 stderr=output,
                 env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(variables or {})},
                 preexec_fn=prepare,  # noqa: PLW1509 - we have no threads
+                user=user,
                 start_new_session=True,  # Ctrl-C is for us: we stop it in order
             )
         self.started_at = time.perf_counter()

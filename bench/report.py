@@ -1,36 +1,15 @@
 """What a section found, and the page that is made of all of them.
 
 Rules: pure. The text says what was done, the command that repeats it, the figures, and what they do not
-show. A target that was missed is written as missed.
+show. A target that was not met is written as not met.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.machine import Machine
-
-_OPENING = """# Benchmarks
-
-Written by `make bench` (`python -m bench`); do not edit. The figures are those of one run on one machine, and hold for
-nothing else. What can be compared are the ratios and differences between contestants of the same run: they met the same
-machine, in alternating rounds.
-
-## How it is measured
-
-- One core for the proxy, another one for the load generator and the upstream (`sched_setaffinity`). With more cores, a
-  proxy with several threads could do more than it may here.
-- Clients do what SDKs do: CONNECT, TLS inside it with the name checked, HTTP/1.1 keep-alive. The upstream speaks
-  HTTP/1.1 and HTTP/2 over TLS, on loopback; it answers at once, so every microsecond that shows is the proxy's.
-- Every answer is compared byte for byte with what it must be, and names the call that it belongs to. Every streamed
-  event must come once and in order. A wrong byte ends the run without a report.
-- `median (least–most)` over the rounds. A ratio is taken round by round, against the round of the other contestant
-  that ran next to it.
-- CPU is user and system time of the process with all its threads and children, from `/proc`.
-- "Skinflint" runs as it is installed, with its ledger and metrics on, and `log.level=warning`; rows named "info log"
-  have the default, which logs a line for each call. "Stock mitmdump" has the smallest addon that does the same work,
-  `-q`, and `flow_detail=0`. The clients offer HTTP/1.1 alone, so mitmdump speaks HTTP/1.1 to the upstream as well,
-  which costs it less than HTTP/2 would. It neither meters nor records what passes.
-"""
+from bench.opening import CONTESTANTS, OPENING
+from bench.plots import Plot
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +26,7 @@ class Check:
 
     target: str
     found: str
-    is_met: bool
+    is_met: bool | None  # None: it could not be measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +39,17 @@ class Section:
     tables: tuple[Table, ...]
     checks: tuple[Check, ...] = ()
     remarks: tuple[str, ...] = ()
+    plots: tuple[Plot, ...] = ()
 
 
 def page(machine: Machine, sections: Sequence[Section], *, is_quick: bool) -> str:
     """All of it, in Markdown."""
-    parts = [_OPENING]
+    parts = [OPENING]
     if is_quick:
         parts.append(
             "**This was a quick run (`--quick`): few and short rounds. It shows that things work, no more.**\n"
         )
-    parts.append(_about(machine))
+    parts += [CONTESTANTS, _about(machine)]
     checks = [check for section in sections for check in section.checks]
     if checks:
         parts.append(f"## Targets\n\n{_markdown(_check_table(checks))}\n")
@@ -80,6 +60,7 @@ def page(machine: Machine, sections: Sequence[Section], *, is_quick: bool) -> st
 def show(section: Section) -> str:
     """One section in Markdown."""
     parts = [f"## {section.title}\n", f"{section.method}\n", f"Repeat it: `python -m bench --only {section.name}`\n"]
+    parts += [f"![{plot.title}]({plot.file_name})\n" for plot in section.plots]
     parts += [f"{_markdown(table)}\n" for table in section.tables]
     if section.checks:
         parts += [f"{_markdown(_check_table(section.checks))}\n"]
@@ -94,7 +75,8 @@ def _about(machine: Machine) -> str:
 
 
 def _check_table(checks: Sequence[Check]) -> Table:
-    rows = [(check.target, check.found, "met" if check.is_met else "**missed**") for check in checks]
+    words = {True: "met", False: "**not met**", None: "–"}
+    rows = [(check.target, check.found, words[check.is_met]) for check in checks]
     return Table(("target", "found", ""), tuple(rows))
 
 

@@ -6,7 +6,7 @@ event's whole way. Each stream must bring every event once and in order, and its
 
 import gc
 import select
-import ssl
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def run_streams(target: Target, plan: Plan, numbers: Iterator[int]) -> Streamed:
     pid = target.pid
     before_mib = resident_mib(pid) if pid else 0.0
     context = target.context()
-    sockets: list[ssl.SSLSocket] = []
+    sockets: list[socket.socket] = []
     gc.collect()
     gc.disable()
     try:
@@ -67,12 +67,12 @@ def run_streams(target: Target, plan: Plan, numbers: Iterator[int]) -> Streamed:
 
 
 class _Run:
-    def __init__(self, target: Target, plan: Plan, sockets: list[ssl.SSLSocket], numbers: Iterator[int]) -> None:
+    def __init__(self, target: Target, plan: Plan, sockets: list[socket.socket], numbers: Iterator[int]) -> None:
         self._target = target
         self._plan = plan
         self._sockets = {each.fileno(): each for each in sockets}
         self._numbers = numbers
-        self._requests = Requests(events=plan.events, interval_us=int(1e6 / plan.rate))
+        self._requests = Requests(events=plan.events, interval_us=int(1e6 / plan.rate), headers=target.headers)
         self._readers = {descriptor: StreamReader() for descriptor in self._sockets}
         self._during_mib = 0.0
 

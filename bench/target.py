@@ -1,9 +1,10 @@
-"""Where the clients of a run connect, and one such client: CONNECT, TLS and the first byte as any SDK's.
+"""Where the clients of a run connect, and one such client: CONNECT, TLS (or neither) and the first byte as any SDK's.
 
 Rules: connecting blocks and is never timed; afterwards the socket does not block.
 """
 
 import contextlib
+import dataclasses
 import socket
 import ssl
 from dataclasses import dataclass
@@ -24,21 +25,39 @@ class Target:
     ca: Path
     pid: int | None
     admin: str | None = None  # HOST:PORT of an operators' listener with /metrics
+    is_tls: bool = True
+    tunnel_to: str = f"{HOST}:443"  # what CONNECT names
+    headers: bytes = b""  # lines that calls need besides an SDK's
+    is_faithful: bool = True  # answers are the provider's, byte for byte; else only their meaning
+    has_strict_certificates: bool = True  # as RFC 5280 wants them, which Python 3.13 insists on
+
+    def of_process(self, pid: int) -> "Target":
+        """The same, of a process that is known by now."""
+        return dataclasses.replace(self, pid=pid)
+
+    @property
+    def way(self) -> str:
+        """How it is asked, in words."""
+        if not self.is_tls:
+            return "plain HTTP"
+        return "CONNECT, TLS" if self.is_proxy else "TLS"
 
     def context(self) -> ssl.SSLContext:
         """The clients' TLS settings: HTTP/1.1, the contestant's CA, names checked."""
         context = ssl.create_default_context(cafile=str(self.ca))
         context.set_alpn_protocols(["http/1.1"])
+        if not self.has_strict_certificates:
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context
 
 
-def connect(target: Target, context: ssl.SSLContext) -> ssl.SSLSocket:
+def connect(target: Target, context: ssl.SSLContext) -> socket.socket:
     """A connection that is ready for requests. Raises BenchFailed when the proxy refuses, or OSError."""
     raw = socket.create_connection(target.address, timeout=_TIMEOUT_S)
     try:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if target.is_proxy:
-            raw.sendall(f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n\r\n".encode())
+            raw.sendall(f"CONNECT {target.tunnel_to} HTTP/1.1\r\nHost: {target.tunnel_to}\r\n\r\n".encode())
             answer = b""
             while b"\r\n\r\n" not in answer:
                 if not (data := raw.recv(4096)):
@@ -46,34 +65,35 @@ def connect(target: Target, context: ssl.SSLContext) -> ssl.SSLSocket:
                 answer += data
             if b" 200 " not in answer.split(b"\r\n", 1)[0] + b" ":
                 raise BenchFailed(f"the proxy refused: {answer!r}")
-        wrapped = context.wrap_socket(raw, server_hostname=HOST)
+        connected = context.wrap_socket(raw, server_hostname=HOST) if target.is_tls else raw
     except BaseException:
         raw.close()
         raise
-    wrapped.setblocking(False)
-    return wrapped
+    connected.setblocking(False)
+    return connected
 
 
-def receive(wrapped: ssl.SSLSocket) -> bytes | None:
+def receive(connected: socket.socket) -> bytes | None:
     """What there is to read; None when it was only TLS's own. Raises BenchFailed at the end of the connection."""
     try:
-        data = wrapped.recv(65_536)
-        while wrapped.pending():
-            data += wrapped.recv(65_536)
-    except ssl.SSLWantReadError:
+        data = connected.recv(65_536)
+        if isinstance(connected, ssl.SSLSocket):
+            while connected.pending():
+                data += connected.recv(65_536)
+    except (ssl.SSLWantReadError, BlockingIOError):
         return None
     if not data:
         raise BenchFailed("the connection was closed within an answer")
     return data
 
 
-def send(wrapped: ssl.SSLSocket, data: bytes) -> None:
+def send(connected: socket.socket, data: bytes) -> None:
     """Send a request; requests are small, so the socket has room."""
-    if wrapped.send(data) != len(data):
+    if connected.send(data) != len(data):
         raise BenchFailed("a request did not fit into the socket's buffer")
 
 
-def close_all(sockets: list[ssl.SSLSocket]) -> None:
+def close_all(sockets: list[socket.socket]) -> None:
     """Close without ceremony."""
     for each in sockets:
         with contextlib.suppress(OSError):

@@ -19,7 +19,7 @@ from typing import Final, Protocol, cast
 import uvloop
 
 from bench import upstream_http1
-from bench.upstream_http2 import Http2Wire, header_block
+from bench.upstream_http2 import MAX_PAYLOAD, Http2Wire, header_block
 from bench.upstream_pace import Pace, PaceControl
 from bench.work import Order, answer, event, last_events, order_of
 
@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
             Play(self._loop, order, reply, self.counters, self._pace).start()
         else:
             self.counters.answers += 1
-            reply.whole(answer(order.number))
+            reply.whole(answer(order.number, order.answer_bytes))
 
 
 class Http1Reply:
@@ -218,7 +218,8 @@ class Http2Reply:
 
     def whole(self, body: bytes) -> None:
         self._wire.send_head(self._id, header_block([*_WHOLE, (b"content-length", b"%d" % len(body))]))
-        self.piece(body, is_end=True)
+        for at in range(0, len(body), MAX_PAYLOAD):
+            self.piece(body[at : at + MAX_PAYLOAD], is_end=at + MAX_PAYLOAD >= len(body))
 
     def begin(self) -> None:
         self._wire.send_head(self._id, _STREAM_BLOCK)

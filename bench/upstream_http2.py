@@ -15,7 +15,7 @@ _MAX_STREAMS_SETTING, _WINDOW_SETTING = 0x3, 0x4
 _LARGEST_WINDOW: Final = 2**31 - 1
 _DEFAULT_WINDOW: Final = 65_535
 _GRANT_AFTER: Final = 2**29
-_MAX_PAYLOAD: Final = 16_384
+MAX_PAYLOAD: Final = 16_384
 MAX_STREAMS: Final = 100  # what providers' front ends allow
 
 
@@ -142,10 +142,10 @@ class Http2Wire:
         self._out.append(frame(_HEADERS, _END_HEADERS, stream_id, block))
 
     def send_data(self, stream_id: int, payload: bytes, *, is_end: bool) -> None:
-        """A piece of the body, smaller than 16 KiB; waits for the windows. Nothing for streams that are gone."""
+        """A piece of the body, MAX_PAYLOAD or less; waits for the windows. Nothing for streams that are gone."""
         if stream_id not in self._windows:
             return
-        assert len(payload) <= _MAX_PAYLOAD
+        assert len(payload) <= MAX_PAYLOAD
         if stream_id in self._waiting or not self._fits(stream_id, payload):
             self._waiting.setdefault(stream_id, []).append((payload, is_end))
             return

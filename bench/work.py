@@ -5,14 +5,18 @@ number of the request that it belongs to, so that a mixed-up answer is noticed. 
 where every contestant passes them on unread.
 """
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Final
 
 HOST: Final = "api.openai.com"
+PATH: Final = "/v1/chat/completions"
+MODEL: Final = "gpt-4o-mini"
+KEY: Final = "sk-bench-0123456789abcdef"
 ANSWER_BYTES: Final = 1024
 
-_ORDER: Final = re.compile(rb"bench n=(\d{12}) delay=(\d{4}) events=(\d{5}) interval=(\d{6})")
+_ORDER: Final = re.compile(rb"bench n=(\d{12}) delay=(\d{4}) events=(\d{5}) interval=(\d{6})(?: size=(\d{6}))?")
 _PROMPT_BYTES: Final = 450
 _QUESTION: Final = b"Summarise the following note in one sentence and name the people in it. "
 _NOTE: Final = b"Lorem ipsum dolor. "
@@ -38,6 +42,7 @@ class Order:
     events: int = 0
     interval_us: int = 0
     wants_usage: bool = False
+    answer_bytes: int = ANSWER_BYTES
 
 
 def order_of(body: bytes) -> Order:
@@ -45,28 +50,39 @@ def order_of(body: bytes) -> Order:
     found = _ORDER.search(body)
     if found is None:
         return Order()
-    number, delay_ms, events, interval_us = map(int, found.groups())
-    return Order(number, delay_ms, events, interval_us, b'"include_usage":true' in body)
+    number, delay_ms, events, interval_us, answer_bytes = map(int, found.groups(default=b"%d" % ANSWER_BYTES))
+    return Order(number, delay_ms, events, interval_us, b'"include_usage":true' in body, answer_bytes)
 
 
 class Requests:
     """Prepared bytes of one kind of call; `make(number)` completes them."""
 
     def __init__(
-        self, *, delay_ms: int = 0, events: int = 0, interval_us: int = 0, prompt_bytes: int = _PROMPT_BYTES
+        self,
+        *,
+        delay_ms: int = 0,
+        events: int = 0,
+        interval_us: int = 0,
+        prompt_bytes: int = _PROMPT_BYTES,
+        answer_bytes: int = ANSWER_BYTES,
+        headers: bytes = b"",
     ) -> None:
+        """`headers`: whole lines that a contestant needs besides those of every SDK."""
+        self.answer_bytes = answer_bytes
         prompt = _QUESTION + _NOTE * ((prompt_bytes - len(_QUESTION)) // len(_NOTE))
         stream = b',"stream":true' if events else b""
         order = b"bench n=%%012d delay=%04d events=%05d interval=%06d" % (delay_ms, events, interval_us)
+        if answer_bytes != ANSWER_BYTES:
+            order += b" size=%06d" % answer_bytes
         body = (
-            b'{"model":"gpt-4o-mini","temperature":0%s,"messages":[{"role":"system","content":"You are terse."},'
-            b'{"role":"user","content":"%s"}],"user":"%s"}' % (stream, prompt, order)
+            b'{"model":"%s","temperature":0%s,"messages":[{"role":"system","content":"You are terse."},'
+            b'{"role":"user","content":"%s"}],"user":"%s"}' % (MODEL.encode(), stream, prompt, order)
         )
         head = (
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\n"
+            b"POST %s HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\n"
             b"Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nContent-Type: application/json\r\n"
-            b"User-Agent: OpenAI/Python 2.9.0\r\nAuthorization: Bearer sk-bench-0123456789abcdef\r\n"
-            b"Content-Length: %d\r\n\r\n" % (HOST.encode(), len(body % 0))
+            b"User-Agent: OpenAI/Python 2.9.0\r\nAuthorization: Bearer %s\r\n"
+            b"%sContent-Length: %d\r\n\r\n" % (PATH.encode(), HOST.encode(), KEY.encode(), headers, len(body % 0))
         )
         self._template = head.replace(b"%", b"%%") + body
 
@@ -82,14 +98,18 @@ _ANSWER: Final = (
     b'"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,'
     b'"audio_tokens":0}},"service_tier":"default","system_fingerprint":"fp_0123456789"}'
 )
-_WORDS: Final = b"The note says little and says it at length, and it names nobody at all. " * 12
-_FILLER: Final = _WORDS[: ANSWER_BYTES - len(_ANSWER % (0, b""))]
-_FILLED: Final = _ANSWER.replace(b"%s", _FILLER)
+_WORDS: Final = b"The note says little and says it at length, and it names nobody at all. "
 
 
-def answer(number: int) -> bytes:
-    """The whole answer to call `number`: ANSWER_BYTES of JSON."""
-    return _FILLED % number
+@functools.cache
+def _filled(size: int) -> bytes:
+    missing = size - len(_ANSWER % (0, b""))
+    return _ANSWER.replace(b"%s", (_WORDS * (missing // len(_WORDS) + 1))[:missing])
+
+
+def answer(number: int, size: int = ANSWER_BYTES) -> bytes:
+    """The whole answer to call `number`: `size` bytes of JSON, 1 KB or more."""
+    return _filled(size) % number
 
 
 def event(sequence: int, at_ns: int, *, wants_usage: bool) -> bytes:

@@ -6,7 +6,7 @@ from typing import Final
 
 from bench.field import Run
 from bench.report import Section
-from bench.sections import connections, forwards, hits, latency, memory, start, streams
+from bench.sections import connections, forwards, generator, hits, latency, memory, start, streams
 
 SECTIONS: Final[Mapping[str, Callable[[Run], Section]]] = MappingProxyType(
     {
@@ -17,5 +17,6 @@ SECTIONS: Final[Mapping[str, Callable[[Run], Section]]] = MappingProxyType(
         "start": start.run,
         "memory": memory.run,
         "connections": connections.run,
+        "generator": generator.run,
     }
 )

@@ -18,9 +18,9 @@ def test_page_says_how_to_repeat_a_section() -> None:
     assert "`python -m bench --only hits`" in page(MACHINE, [SECTION], is_quick=False)
 
 
-def test_missed_target_is_written_as_missed() -> None:
+def test_target_that_was_not_met_says_so() -> None:
     text = page(MACHINE, [SECTION], is_quick=False)
-    assert "| ten times | 3.0 | **missed** |" in text
+    assert "| ten times | 3.0 | **not met** |" in text
     assert "| twice | 3.0 | met |" in text
 
 

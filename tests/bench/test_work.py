@@ -20,6 +20,15 @@ def test_order_reaches_the_upstream() -> None:
     assert order_of(body) == Order(12, 20, 200, 50_000)
 
 
+def test_order_can_ask_for_a_larger_answer() -> None:
+    body = body_of(Requests(answer_bytes=102_400).make(12))
+    assert order_of(body) == Order(12, answer_bytes=102_400)
+
+
+def test_contestants_own_headers_are_sent_along() -> None:
+    assert b"\r\nx-provider: 100% openai\r\nContent-Length" in Requests(headers=b"x-provider: 100% openai\r\n").make(1)
+
+
 def test_usage_is_asked_for_by_whoever_adds_it() -> None:
     body = body_of(Requests(events=1).make(1))
     assert order_of(
@@ -37,9 +46,10 @@ def test_request_is_json_and_asks_to_stream_only_for_events(events: int) -> None
     assert (asked.get("stream", False), asked["temperature"]) == (events > 0, 0)
 
 
-def test_answer_is_json_of_the_promised_length_and_names_its_call() -> None:
-    assert len(answer(42)) == ANSWER_BYTES
-    assert json.loads(answer(42))["id"] == "chatcmpl-000000000042"
+@pytest.mark.parametrize("size", [ANSWER_BYTES, 10_240, 102_400])
+def test_answer_is_json_of_the_promised_length_and_names_its_call(size: int) -> None:
+    assert len(answer(42, size)) == size
+    assert json.loads(answer(42, size))["id"] == "chatcmpl-000000000042"
 
 
 def test_events_are_json() -> None:
