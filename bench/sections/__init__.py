@@ -6,16 +6,32 @@ from typing import Final
 
 from bench.field import Run
 from bench.report import Section
-from bench.sections import connections, forwards, hits, latency, memory, start, streams
+from bench.sections import (
+    connections,
+    forwards,
+    growth,
+    handshakes,
+    hits,
+    latency,
+    memory,
+    mix,
+    start,
+    streams,
+    tunnel,
+)
 
 SECTIONS: Final[Mapping[str, Callable[[Run], Section]]] = MappingProxyType(
     {
         "hits": hits.run,
         "forwards": forwards.run,
+        "mix": mix.run,
         "latency": latency.run,
         "streams": streams.run,
         "start": start.run,
         "memory": memory.run,
         "connections": connections.run,
+        "handshakes": handshakes.run,
+        "tunnel": tunnel.run,
+        "growth": growth.run,
     }
 )

@@ -71,7 +71,7 @@ async def soak(scene: Scene, plan: Plan, tolerance: Tolerance, say: Callable[[st
         tunnelled_bytes=tally.tunnelled_bytes,
         reloads=reloads,
         grown=tuple(growth(looks[0][1], looks[-1][1], tolerance)),
-        miscounted=tuple(differences(tally.asked, scene.recorded())),
+        miscounted=tuple(differences(tally.asked, tally.doubtful, scene.recorded())),
         wrong=tally.wrong,
         wrong_texts=tuple(tally.texts),
         logged_errors=tuple(scene.errors()[:_LOGGED]),
