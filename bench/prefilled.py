@@ -49,5 +49,5 @@ class FilledStore(MemoryStore):
 
 if __name__ == "__main__":
     FilledStore.to_fill = int(sys.argv.pop(1))
-    app.MemoryStore = FilledStore  # type: ignore[misc] # the composition makes its store by this name
+    setattr(app, "MemoryStore", FilledStore)  # noqa: B010 - the composition makes its store by this name
     sys.exit(main())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from bench.closed_loop import Loop, Measured
-from bench.contestants import Direct, Mitmdump, Skinflint
+from bench.contestants import Contestant, Direct, Mitmdump, Skinflint
 from bench.failures import BenchFailed
 from bench.field import Run
 from bench.figures import ratios, spread
@@ -15,7 +15,8 @@ from bench.report import Check, Section, Table
 from bench.work import Requests
 
 _CONNECTIONS: Final = 64
-_HOT: Final = 500
+_HOT: Final = 100
+_WARM_UP_S: Final = 60.0  # at most: it ends when each of those calls was made once
 _DELAY_MS: Final = 50  # of a call that is asked twice: long enough for the second to come while the first is under way
 _TWINS_FROM: Final = 500_000_000_000  # numbers of calls that are asked twice
 _SHARES: Final = {"hit": 0.5, "collapsed": 0.1, "miss": 0.4}
@@ -50,7 +51,7 @@ def _fresh(fresh: Iterator[int]) -> int:
 def run(run: Run) -> Section:
     """All three ways in alternating rounds."""
     direct, ours, stock = Direct(), Skinflint(), Mitmdump("forward")
-    contestants = (direct, ours, stock)
+    contestants: tuple[Contestant, ...] = (direct, ours, stock)
     measured: dict[str, list[Measured]] = {each.name: [] for each in contestants}
     with run.up(*contestants) as targets:
         loops = {
@@ -58,7 +59,9 @@ def run(run: Run) -> Section:
             for each, target in zip(contestants, targets, strict=True)
         }
         try:
-            for loop in loops.values():
+            for target, loop in zip(targets, loops.values(), strict=True):
+                with Loop(target, 1, MixedRequests(), iter(range(1, _HOT + 1))) as each_once:
+                    each_once.run(_WARM_UP_S)
                 loop.run(min(1.0, run.scale.seconds))
             admin = next(target.admin for target in targets if target.admin)
             before = _outcomes(admin)

@@ -46,7 +46,7 @@ class Moved:
 
 def run(run: Run) -> Section:
     """Down and up in alternating rounds."""
-    contestants: tuple[Contestant, ...] = (Direct(), Skinflint(), Mitmdump("hit", (r"ignore_hosts=127\.0\.0\.1",)))
+    contestants: tuple[Contestant, ...] = (Direct(), Skinflint(), Mitmdump("tunnel", (r"ignore_hosts=127\.0\.0\.1",)))
     found: dict[tuple[str, bool], list[Moved]] = {}
     with tempfile.TemporaryDirectory(dir=run.directory) as directory:
         ready = Path(directory) / "ready.json"
