@@ -108,7 +108,7 @@ class Skinflint:
         resolve = json.dumps({HOST: f"127.0.0.1:{upstream.port}"})
         port, admin_port = free_ports(2)
         admin = f"127.0.0.1:{admin_port}"
-        command = [str(_BIN / "skinflint"), "run", "--listen", f"127.0.0.1:{port}", "--admin", admin]
+        command = [*self.program(), "run", "--listen", f"127.0.0.1:{port}", "--admin", admin]
         command += ["--data-dir", str(directory / "data"), "--upstream-ca", str(upstream.certificates.ca)]
         for setting in (f"upstream.resolve={resolve}", f"log.level={self.log_level}", *self.settings):
             command += ["--set", setting]
@@ -116,6 +116,10 @@ class Skinflint:
         self.ready_s = self._program.wait_until(lambda: listens(port) and _is_ready(admin))
         ca = directory / "data" / "ca" / "skinflint-ca.pem"
         return Target(("127.0.0.1", port), is_proxy=True, ca=ca, pid=self._program.pid, admin=admin)
+
+    def program(self) -> list[str]:
+        """What is run; the command and its options follow."""
+        return [str(_BIN / "skinflint")]
 
     def stop(self) -> None:
         if self._program is not None:

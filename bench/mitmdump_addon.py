@@ -1,7 +1,7 @@
 """The addons for stock mitmdump, loaded by it with -s. BENCH_MODE says which work is done.
 
 hit: answers from memory in the `request` hook. forward: only leads the host to the bench's upstream. stream: the same,
-and lets answers through as they come. Rule: no hook beyond what the work needs, as each costs.
+and lets answers through as they come. tunnel: nothing. Rule: no hook beyond what the work needs, as each costs.
 """
 
 import os
@@ -54,6 +54,8 @@ def _addons() -> list[object]:
             return [Forward(port)]
         case "stream":
             return [Stream(port)]
+        case "tunnel":
+            return []
         case mode:
             raise ValueError(f"no such mode: {mode}")
 

@@ -26,7 +26,7 @@ from proxy.edge.bridge import Bridge, Snapshot
 from proxy.edge.leaf import LeafIssuer
 from proxy.edge.master import Edge, ListenError
 from proxy.edge.pins import PinMemory
-from proxy.exchange.chain import Handler, compose
+from proxy.exchange.chain import compose
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import CallRecord
 from proxy.extensions import extra_stages
@@ -38,6 +38,7 @@ from proxy.logs import setup as setup_logs
 from proxy.memory import Tide
 from proxy.memory import settle as settle_memory
 from proxy.metrics import LiveGauges, Metrics
+from proxy.outlet import Outlet, RetiredPools
 from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
 from proxy.stores.base import Store
@@ -80,8 +81,8 @@ class Skinflint:
         self._tasks = TaskSet()
         self._started_at = time.time()
         self._state: Literal["starting", "running", "stopping"] = "starting"
-        self._retired: list[Pool] = []
         self._tide = Tide()
+        self._retired = RetiredPools(time.monotonic)
         self._metrics = Metrics(settings.limits.label_values)
         self._counters = Counters()
         self._worker = place.index if place is not None else None
@@ -92,7 +93,8 @@ class Skinflint:
         self._identity = identity or identity_of(settings)
         self._ledger = self._open_ledger(settings)
         self._pool = _make_pool(settings)
-        self._snapshot = self._build(settings, Registry.from_settings(settings), self._pool)
+        self._outlet = Outlet(self._pool)
+        self._snapshot = self._build(settings, Registry.from_settings(settings), self._outlet)
         self._bridge = Bridge(
             lambda: self._snapshot,
             metrics=self._metrics,
@@ -154,8 +156,8 @@ class Skinflint:
         await self._edge.stop()
         await self._tasks.wait(2.0)
         await self._tasks.cancel()
-        for pool in [self._pool, *self._retired]:
-            await pool.close()
+        await self._retired.close()
+        await self._pool.close()
         self._calls.flush()
         if self._ledger is not None:
             await self._ledger.close(_LEDGER_CLOSE_S)
@@ -178,14 +180,14 @@ class Skinflint:
         """Swap the snapshot. Raises SettingsError when the new settings cannot be used."""
         settings = share_of(settings, self._place)
         registry = self._identity.registry_for(settings)
-        pool = self._pool
+        outlet = self._outlet
         if settings.upstream != self._snapshot.settings.upstream:
-            pool = _make_pool(settings)
-            pool.start()
-        snapshot = self._build(settings, registry, pool)
-        if pool is not self._pool:
-            self._retired.append(self._pool)
-            self._pool = pool
+            outlet = Outlet(_make_pool(settings))
+            outlet.pool.start()
+        snapshot = self._build(settings, registry, outlet)
+        if outlet is not self._outlet:
+            self._retired.add(self._outlet)
+            self._pool, self._outlet = outlet.pool, outlet
         self._snapshot = snapshot
         if isinstance(self._store, MemoryStore):  # what workers share is made before they are
             self._store.resize(settings.cache.memory.max_bytes)
@@ -198,14 +200,11 @@ class Skinflint:
         if self._fleet is not None:
             self._fleet.keep(time.monotonic())
         self._tide.at(len(self._bridge.connections))
-        for pool in list(self._retired):
-            if not any(origin.in_flight for origin in pool.use()):
-                self._retired.remove(pool)
-                await pool.close()
+        await self._retired.close_unused()
 
     # -- parts
 
-    def _build(self, settings: Settings, registry: Registry, pool: Pool) -> Snapshot:
+    def _build(self, settings: Settings, registry: Registry, outlet: Outlet) -> Snapshot:
         book = self._prices = PriceBook(load_prices(settings.cost.prices))
         parts = Parts(
             registry=registry,
@@ -222,9 +221,9 @@ class Skinflint:
         return Snapshot(
             settings=settings,
             registry=registry,
-            handler=compose(stages, _terminal(pool), self._stage_failed),
+            handler=compose(stages, outlet, self._stage_failed),
             passing=compose(passing, _switched, self._stage_failed),
-            pool=pool,
+            pool=outlet.pool,
             repeats=repeats(stages, settings, parts),
         )
 
@@ -286,21 +285,6 @@ def _make_pool(settings: Settings) -> Pool:
     ignores_hosts_file = any(listener.mode == "hosts" for listener in settings.listeners)
     resolver = Resolver(settings.upstream.resolve, ignore_hosts_file=ignores_hosts_file)
     return Pool(settings.upstream, resolver)
-
-
-def _terminal(pool: Pool) -> Handler:
-    """The end of the chain: the pool."""
-
-    async def send(exchange: Exchange) -> Response:
-        operation = exchange.operation
-        # An answer in one piece costs half; only operations whose answers are known to be small are read so.
-        buffered = operation.answers and not exchange.facts.stream and operation.name not in _LARGE_ANSWERS
-        return await pool.send(exchange.request, buffered=buffered)
-
-    return send
-
-
-_LARGE_ANSWERS = frozenset({"images", "audio", "speech", "files"})
 
 
 async def _switched(exchange: Exchange) -> Response:

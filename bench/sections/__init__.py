@@ -6,17 +6,34 @@ from typing import Final
 
 from bench.field import Run
 from bench.report import Section
-from bench.sections import connections, forwards, generator, hits, latency, memory, start, streams
+from bench.sections import (
+    connections,
+    forwards,
+    generator,
+    growth,
+    handshakes,
+    hits,
+    latency,
+    memory,
+    mix,
+    start,
+    streams,
+    tunnel,
+)
 
 SECTIONS: Final[Mapping[str, Callable[[Run], Section]]] = MappingProxyType(
     {
         "hits": hits.run,
         "forwards": forwards.run,
+        "mix": mix.run,
         "latency": latency.run,
         "streams": streams.run,
         "start": start.run,
         "memory": memory.run,
         "connections": connections.run,
         "generator": generator.run,
+        "handshakes": handshakes.run,
+        "tunnel": tunnel.run,
+        "growth": growth.run,
     }
 )

@@ -4,10 +4,13 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from bench.failures import BenchFailed
 from bench.soak.report import Outcome, show
@@ -51,9 +54,14 @@ async def _run(arguments: argparse.Namespace, directory: Path) -> Outcome:
         return await soak(running, plan, Tolerance(resident_mib=arguments.memory_mib), _say)
 
 
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)  # unwinds, and so stops everything that was started
+
+
 def main() -> int:
     """Returns the exit status."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, _terminated)
     with tempfile.TemporaryDirectory(prefix="skinflint-soak-") as directory:
         try:
             outcome = asyncio.run(_run(arguments, Path(directory)))

@@ -33,9 +33,11 @@ async def multiplexed(world: World) -> None:
         if world.random.random() < 0.5:
             connection.reset_stream(streams.pop(), h2.errors.ErrorCodes.CANCEL)
             client.send(connection.data_to_send())
-        if not leaves:
+        if leaves:
+            world.tally.doubtful["h2"] += _STREAMS
+            client.leave(reset=world.random.random() < 0.5)
+        else:
             await _read(client, connection, set(streams))
-        client.leave(reset=leaves and world.random.random() < 0.5)
 
 
 def _post(world: World, connection: h2.connection.H2Connection) -> int:

@@ -43,7 +43,7 @@ async def soak(scene: Scene, plan: Plan, tolerance: Tolerance, say: Callable[[st
     """Warm up, look, and then load and look again and again. Raises BenchFailed when the proxy is gone."""
     tally = Tally()
     looks: list[tuple[float, Stats]] = []
-    reloads = 0
+    reloads = told = 0
     async with echo_server() as tunnel_port:
         world = World(
             port=scene.port,
@@ -58,6 +58,9 @@ async def soak(scene: Scene, plan: Plan, tolerance: Tolerance, say: Callable[[st
         for number, seconds in enumerate([plan.warm_up_s, *[stretch_s] * plan.looks]):
             reloads += await _stretch(scene, world, plan.clients, seconds)
             stats = await scene.settle()
+            for text in tally.texts[told:]:
+                say(f"wrong: {text}")
+            told = len(tally.texts)
             looks.append((number * stretch_s / 60, stats))
             say(
                 f"after {number * stretch_s / 60:.1f} minutes: {stats.resident_mib:.1f} MiB, {stats.open_files} files, "
@@ -71,7 +74,7 @@ async def soak(scene: Scene, plan: Plan, tolerance: Tolerance, say: Callable[[st
         tunnelled_bytes=tally.tunnelled_bytes,
         reloads=reloads,
         grown=tuple(growth(looks[0][1], looks[-1][1], tolerance)),
-        miscounted=tuple(differences(tally.asked, scene.recorded())),
+        miscounted=tuple(differences(tally.asked, tally.doubtful, scene.recorded())),
         wrong=tally.wrong,
         wrong_texts=tuple(tally.texts),
         logged_errors=tuple(scene.errors()[:_LOGGED]),

@@ -71,6 +71,7 @@ async def leave_before_the_answer(world: World) -> None:
         latency = world.random.choice((0.0, 0.01, 0.1))
         body = chat(f"left {world.numbers.next()}", stream=world.random.random() < 0.5)
         world.ask(client, "left", body, more=[("x-sim-faults", json.dumps({"latency_s": latency}))])
+        world.tally.doubtful["left"] += 1
         if world.random.random() < 0.5:
             await asyncio.sleep(0.01)
         client.leave(reset=world.random.random() < 0.5)

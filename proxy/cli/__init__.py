@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import ca, cache, check_config, demo, doctor, env, report, run
+from proxy.cli import bench, ca, cache, check_config, demo, doctor, env, report, run
 from proxy.cli import exec as exec_command
 from proxy.cli.failures import Commands
 
@@ -34,6 +34,7 @@ app.add_typer(ca.app, name="ca")
 app.command("check-config")(check_config.command)
 app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
+app.command("bench")(bench.command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -70,6 +70,7 @@ _PATTERNS: Final = (
     ("*-aiplatform.googleapis.com", _GEMINI),
     ("bedrock*.amazonaws.com", _BEDROCK),
     ("ollama*", HOSTS["ollama.com"]),
+    ("bench.example.test", _OPENAI),  # what `skinflint bench` asks for: a name that nobody can own
 )
 WILDCARDS: Final = (
     "*.openai.azure.com",

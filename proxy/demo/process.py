@@ -17,6 +17,7 @@ from typing import Final, Self
 
 import orjson
 
+from proxy.demo.certificates import Certificates
 from proxy.exchange.provider import Json
 
 READY_S: Final = 30.0
@@ -32,14 +33,20 @@ class SimulatorFailed(Exception):
 class SimulatorProcess:
     """A running simulator with TLS, whose files are in `directory`. `arguments` as for `proxy.demo.simulator`."""
 
-    def __init__(self, directory: Path, arguments: Sequence[str] = ()) -> None:
-        """Start it and wait until it listens. Raises SimulatorFailed when it does not."""
+    def __init__(
+        self, directory: Path, arguments: Sequence[str] = (), *, certificates: Certificates | None = None
+    ) -> None:
+        """Start it and wait until it listens; without `certificates` it makes its own. Raises SimulatorFailed."""
         directory.mkdir(parents=True, exist_ok=True)
-        self.ca = directory / "ca.pem"
+        self.ca = certificates.ca if certificates is not None else directory / "ca.pem"
         self._log = directory / "simulator.log"
         ready = directory / "ready.json"
         ready.unlink(missing_ok=True)
-        command = [sys.executable, "-P", "-m", "proxy.demo.simulator", "--certificates", str(directory)]
+        command = [sys.executable, "-P", "-m", "proxy.demo.simulator"]
+        if certificates is None:
+            command += ["--certificates", str(directory)]
+        else:
+            command += ["--cert", str(certificates.cert), "--key", str(certificates.key)]
         command += ["--ready-file", str(ready), "--lifeline", *arguments]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own program

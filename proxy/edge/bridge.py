@@ -155,7 +155,7 @@ class Bridge:
                 return
             response = await snapshot.handler(exchange)
             if not isinstance(response.body, bytes) and isinstance(body, bytes):
-                body = stream.head.raw = b""
+                body = b""
                 exchange.let_body_go()
             await _respond(stream, exchange, response)
             if key is not None and snapshot.repeats is not None and exchange.replayed is not None:

@@ -67,6 +67,9 @@ def guard(stage: Stage, following: Handler, on_failure: OnStageFailure) -> Handl
             if call_next.failure is not None:
                 raise call_next.failure from failure
             return await following(exchange)
+        finally:
+            # Its traceback knows this frame: they would keep each other, and the exchange, until a collection.
+            call_next.failure = None
 
     return guarded
 

@@ -71,11 +71,17 @@ def test_statistics_are_read_from_what_the_proxy_says() -> None:
 
 def test_the_ledger_is_compared_by_kind() -> None:
     asked = Counter(hit=3, miss=2)
-    assert differences(asked, Counter(hit=3, miss=2)) == []
-    assert differences(asked, Counter(hit=2, miss=2, never=1)) == [
-        "hit: 3 calls were made, the ledger has 2",
-        "never: 0 calls were made, the ledger has 1",
+    assert differences(asked, Counter(), Counter(hit=3, miss=2)) == []
+    assert differences(asked, Counter(), Counter(hit=2, miss=2, never=1)) == [
+        "hit: the ledger owes 3 rows and has 2",
+        "never: the ledger owes 0 rows and has 1",
     ]
+
+
+@pytest.mark.parametrize(("rows", "is_fine"), [(2, False), (3, True), (5, True), (6, False)])
+def test_calls_of_clients_that_left_may_never_have_been_read(rows: int, is_fine: bool) -> None:
+    found = differences(Counter(left=5), Counter(left=2), Counter(left=rows))
+    assert found == ([] if is_fine else [f"left: the ledger owes 3 to 5 rows and has {rows}"])
 
 
 def test_failures_are_all_counted_and_some_of_them_kept() -> None:

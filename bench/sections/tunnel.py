@@ -1,0 +1,147 @@
+"""Section: bytes that are no calls to a model, through a CONNECT tunnel."""
+
+import json
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.byte_source import PIECE, order
+from bench.contestants import Contestant, Direct, Mitmdump, Skinflint
+from bench.failures import BenchFailed
+from bench.field import Run
+from bench.figures import ratios, spread
+from bench.processes import LOAD_CORE, Program, cpu_seconds
+from bench.report import Check, Section, Table
+from bench.target import Target
+
+_MIB: Final = 1024 * 1024
+_TIMEOUT_S: Final = 60.0
+_CPU_RATIO: Final = 0.5
+_ROOT: Final = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One round in one direction."""
+
+    mib: float
+    seconds: float
+    cpu_ms: float  # of the proxy
+
+    @property
+    def rate(self) -> float:
+        """MiB a second."""
+        return self.mib / self.seconds
+
+    @property
+    def cpu_per_mib(self) -> float:
+        """The proxy's milliseconds for a MiB."""
+        return self.cpu_ms / self.mib
+
+
+def run(run: Run) -> Section:
+    """Down and up in alternating rounds."""
+    contestants: tuple[Contestant, ...] = (Direct(), Skinflint(), Mitmdump("tunnel", (r"ignore_hosts=127\.0\.0\.1",)))
+    found: dict[tuple[str, bool], list[Moved]] = {}
+    with tempfile.TemporaryDirectory(dir=run.directory) as directory:
+        ready = Path(directory) / "ready.json"
+        command = [sys.executable, "-m", "bench.byte_source", "--ready-file", str(ready)]
+        variables = {"PYTHONPATH": str(_ROOT)}
+        with Program(command, core=LOAD_CORE, log=Path(directory) / "log", variables=variables) as source:
+            source.wait_until(ready.exists)
+            port = int(json.loads(ready.read_text())["port"])
+            with run.up(*contestants) as targets:
+                for number in range(run.scale.rounds + 1):  # the first one warms up
+                    for contestant, target in zip(contestants, targets, strict=True):
+                        for is_up in (False, True):
+                            moved = _move(target, port, run.scale.seconds / 2, is_up=is_up)
+                            if number:
+                                found.setdefault((contestant.name, is_up), []).append(moved)
+                        run.say(f"round {number}: {contestant.name}: {moved.rate:,.0f} MiB/s up")
+    return _section([each.name for each in contestants], found)
+
+
+def _section(names: Sequence[str], found: dict[tuple[str, bool], list[Moved]]) -> Section:
+    _, ours, stock = names
+    rows = []
+    for name in names:
+        for is_up in (False, True):
+            rounds = found[name, is_up]
+            cpu = spread([each.cpu_per_mib for each in rounds])
+            rate = spread([each.rate for each in rounds])
+            way = "to the origin" if is_up else "to the client"
+            rows.append((name, way, rate.show(0), cpu.show(2) if cpu.most else "–"))
+    both = [[each.cpu_per_mib for is_up in (False, True) for each in found[name, is_up]] for name in (ours, stock)]
+    ratio = ratios(both[0], both[1])
+    return Section(
+        name="tunnel",
+        title="Tunnels",
+        method=(
+            "One connection by CONNECT to an address that is no provider, and as many bytes as go through it, in one "
+            "direction at a time. Skinflint relays such connections untouched; mitmdump does so with `ignore_hosts`. "
+            "Client and origin share a core, so that `direct` shows what they can do by themselves."
+        ),
+        tables=(Table(("", "", "MiB/s", "CPU a MiB, ms"), tuple(rows)),),
+        checks=(
+            Check(
+                f"CPU of a tunnelled MiB: at most {_CPU_RATIO} of stock mitmdump's",
+                ratio.show(),
+                ratio.median <= _CPU_RATIO,
+            ),
+        ),
+    )
+
+
+def _move(target: Target, port: int, seconds: float, *, is_up: bool) -> Moved:
+    """Bytes through one tunnel for about this long."""
+    content, buffer = bytes(PIECE), bytearray(PIECE)
+    with _open(target, port) as connection:
+        size = 4 * _MIB  # grows until a turn takes long enough to hide the round trip
+        total, cpu_before, started = 0, cpu_seconds(target.pid) if target.pid else 0.0, time.perf_counter()
+        while (took := time.perf_counter() - started) < seconds or not total:
+            connection.sendall(order(-size if is_up else size))
+            if is_up:
+                for _ in range(size // PIECE):
+                    connection.sendall(content)
+                _take(connection, 1, buffer)
+            else:
+                _take(connection, size, buffer)
+            total += size
+            size = min(size * 2, 64 * _MIB) if took < seconds / 4 else size
+        took = time.perf_counter() - started
+        cpu = cpu_seconds(target.pid) - cpu_before if target.pid else 0.0
+    return Moved(total / _MIB, took, cpu * 1000)
+
+
+def _take(connection: socket.socket, count: int, buffer: bytearray) -> None:
+    while count:
+        received = connection.recv_into(buffer, min(count, PIECE))
+        if not received:
+            raise BenchFailed("a tunnel was closed")
+        count -= received
+
+
+def _open(target: Target, port: int) -> socket.socket:
+    """A connection to the byte source, through the proxy if there is one. Raises BenchFailed or OSError."""
+    address = target.address if target.is_proxy else ("127.0.0.1", port)
+    connection = socket.create_connection(address, timeout=_TIMEOUT_S)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if target.is_proxy:
+            connection.sendall(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            answer = b""
+            while b"\r\n\r\n" not in answer:
+                if not (data := connection.recv(4096)):
+                    raise BenchFailed(f"the proxy closed instead of connecting: {answer!r}")
+                answer += data
+            if b" 200 " not in answer.split(b"\r\n", 1)[0] + b" ":
+                raise BenchFailed(f"the proxy refused: {answer!r}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
