@@ -2,7 +2,8 @@
 
 Rules: CPython's trampolines for profilers (PYTHONPERFSUPPORT) give each Python function machine code of its own, which
 callgrind sees as a function without a name; a map beside says which is which. C functions that have a name are told
-to callgrind as to be skipped, so it counts them to their caller; the rest is shared out to the callers here.
+to callgrind as to be skipped, so it counts them to their caller; the rest is shared out to the callers here, and so are
+generated methods, such as a dataclass's `__init__`, which have no file.
 """
 
 import ast
@@ -26,12 +27,12 @@ def map_path(pid: int) -> Path:
 
 
 def read_map(text: str) -> dict[int, str]:
-    """Address to `qualified.name:file`."""
+    """Address to `qualified.name:file`, of functions that have a file."""
     found = {}
     for line in text.splitlines():
         address, _, rest = line.partition(" ")
         _, _, name = rest.partition(" ")
-        if name.startswith("py::"):
+        if name.startswith("py::") and not name.endswith(":<string>"):
             found[int(address, 16)] = name.removeprefix("py::")
     return found
 

@@ -8,12 +8,14 @@ from typing import Final
 
 from bench.failures import BenchFailed
 
-_TOTALS: Final = re.compile(r"^(?:totals|summary): *(\d+)", re.MULTILINE)
+# `totals`, the sum of what the file lists, also has what ran before the first `zero`, and is written last.
+_SUMMARY: Final = re.compile(r"^summary: *(\d+)", re.MULTILINE)
+_TOTALS: Final = re.compile(r"^totals:", re.MULTILINE)
 
 
 def total(text: str) -> int:
-    """The instructions of one output file. Raises BenchFailed when it has no totals: it was not written to its end."""
-    found = [int(number) for number in _TOTALS.findall(text)]
-    if not found:
-        raise BenchFailed("callgrind wrote no totals")
-    return found[-1]
+    """The instructions of one output file. Raises BenchFailed when it was not written to its end."""
+    found = _SUMMARY.search(text)
+    if found is None or not _TOTALS.search(text):
+        raise BenchFailed("callgrind did not write its output to the end")
+    return int(found[1])

@@ -17,6 +17,10 @@ def test_map_names_trampolines_only() -> None:
     assert read_map(text) == {0x5000: "outer:/a.py", 0x5010: "Class.method:/with blank.py"}
 
 
+def test_generated_methods_are_no_functions_of_their_own() -> None:
+    assert read_map("5000 b py::__create_fn__.<locals>.__init__:<string>\n") == {}
+
+
 def test_c_code_counts_to_the_python_functions_that_call_it_by_share() -> None:
     deep, near = Function("0x0000000000000020", CODEC), Function("0x0000000000000010", CODEC)
     graph = Graph(
@@ -47,5 +51,5 @@ def test_place_is_file_line_and_name(tmp_path: Path) -> None:
 
 
 def test_place_of_what_has_no_source() -> None:
-    assert place("__init__:<string>", Path("/root")) == "<string> __init__"
+    assert place("run:<frozen runpy>", Path("/root")) == "<frozen runpy> run"
     assert place("[codec.so]", Path("/root")) == "[codec.so]"
