@@ -39,6 +39,10 @@ class Worker:
         self.bodies: list[Fed] = []
         self.answers: list[Response | Exception] = []
 
+    def readers(self) -> int:
+        """How many share the calls that this one makes, peers included."""
+        return sum(flight.readers for flight in self.stage._flights.values())
+
     async def origin(self, called: Exchange) -> Response:
         """Gives the scripted answers, then streams that the test feeds."""
         if self.answers:

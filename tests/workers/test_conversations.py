@@ -54,8 +54,8 @@ async def leader(path: Path, *said: bytes, hangs_up: bool = False) -> AsyncItera
                 await writer.wait_closed()
 
 
-async def followed(path: Path) -> Response | None:
-    return await follow(path, 1, KEY, chatting(), Patience(answer_s=0.2, presence_s=0.02, silence_s=0.2))
+async def followed(path: Path, wait_s: float = 20.0) -> Response | None:
+    return await follow(path, 1, KEY, chatting(), Patience(answer_s=wait_s, silence_s=wait_s))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ async def followed(path: Path) -> Response | None:
 @pytest.mark.parametrize("hangs_up", [True, False])
 async def test_a_leader_that_gives_no_answer_is_given_up(tmp_path: Path, said: list[bytes], hangs_up: bool) -> None:
     async with leader(tmp_path / "s", *said, hangs_up=hangs_up) as path:
-        assert await followed(path) is None
+        assert await followed(path, wait_s=0.2) is None
 
 
 async def test_a_leader_that_is_not_there_is_given_up(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ async def test_a_leader_that_is_not_there_is_given_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("said", [[], [frame(Kind.TAKEN)], [frame(Kind.END, b"?")]], ids=["silence", "nonsense", "end"])
 async def test_a_stream_that_its_leader_leaves_breaks_off(tmp_path: Path, said: list[bytes]) -> None:
     async with leader(tmp_path / "s", TAKEN, HEAD, frame(Kind.CHUNK, b"first"), *said) as path:
-        response = await followed(path)
+        response = await followed(path, wait_s=2.0)
         assert response is not None
         assert not isinstance(response.body, bytes)
         assert await response.body.read() == b"first"
@@ -167,7 +167,7 @@ async def test_a_follower_that_reads_nothing_is_no_burden(tmp_path: Path) -> Non
             deaf.connect(str(tmp_path / "flights.0"))
             assert called.fingerprint is not None
             deaf.sendall(frames.ask(both.claims.look_up(called.fingerprint), called.fingerprint))
-            await until(lambda: first.peers.followers == 1, "it follows")
+            await until(lambda: first.readers() == 2, "it follows")
             for _ in range(100):
                 first.bodies[0].feed(b"x" * 100_000)
             first.bodies[0].end()

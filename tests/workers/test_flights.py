@@ -77,7 +77,7 @@ async def test_status_and_fields_cross_as_they_are(tmp_path: Path) -> None:
         first.origin = slow  # type: ignore[method-assign]
         first.answers.append(answer(CHAT_ANSWER, 203, fields))
         asking = [asyncio.ensure_future(worker.ask(chatting())) for worker in (first, second)]
-        await until(lambda: first.peers.followers == 1, "the second worker follows")
+        await until(lambda: first.readers() == 2, "the second worker follows")
         begun.set()
         responses = await asyncio.gather(*asking)
         assert [(each.status, each.headers, each.body) for each in responses] == [(203, fields, CHAT_ANSWER)] * 2
@@ -103,7 +103,7 @@ async def test_a_failure_before_the_head_reaches_the_follower_as_it_is(
         first.origin = slow  # type: ignore[method-assign]
         follower = chatting()
         asking = [asyncio.ensure_future(first.ask(chatting())), asyncio.ensure_future(second.ask(follower))]
-        await until(lambda: first.peers.followers == 1, "the second worker follows")
+        await until(lambda: first.readers() == 2, "the second worker follows")
         begun.set()
         failures = await asyncio.gather(*asking, return_exceptions=True)
         assert [type(each) for each in failures] == [type(failure)] * 2
@@ -143,7 +143,7 @@ async def test_when_the_leader_dies_before_the_head_the_follower_makes_the_call(
         first.origin = never  # type: ignore[method-assign]
         leading = asyncio.ensure_future(first.ask(chatting()))
         following = [asyncio.ensure_future(worker.ask(chatting())) for worker in (second, third, second, third)]
-        await until(lambda: first.peers.followers == 2, "both follow")
+        await until(lambda: first.readers() == 3, "both follow")
         await first.peers.stop(0)
         responses = await asyncio.gather(*following)
         assert three.upstream_calls == 1  # one more for all of them
