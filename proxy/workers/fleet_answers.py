@@ -25,7 +25,7 @@ _STATE_S: Final = 2.0
 _READINESS_S: Final = 0.5  # probes have a second
 _CLEAR_S: Final = 5.0
 _KEEP_EVERY_S: Final = 0.25
-_KEEP_SHARE: Final = 0.02  # of a processor, at most, for leaving counts
+_KEEP_SHARE: Final = 0.002  # of a processor, at most, for leaving counts: a millisecond each half second
 
 
 class FleetAnswers:

@@ -1,7 +1,7 @@
 """What a worker tells the others of itself, and how that adds up.
 
 Rules: it goes over a socket or through a file as JSON. Worker N's counts include those of its predecessors, which
-each leaves in `totals.N`: written a few times a second, and before they are told to anybody, so that nobody ever sees
+each leaves in `totals.N`: written about twice a second, and before they are told to anybody, so that nobody ever sees
 a count fall.
 """
 
