@@ -195,10 +195,7 @@ class Skinflint:
         setup_logs(settings.log, worker=self._worker)
 
     async def tend(self) -> None:
-        """Called about once a second: close pools of earlier snapshots that nothing uses any more, keep counts, give
-        memory back."""
-        if self._fleet is not None:
-            self._fleet.keep(time.monotonic())
+        """Called about once a second: close pools of earlier snapshots that nothing uses any more, give memory back."""
         self._tide.at(len(self._bridge.connections))
         await self._retired.close_unused()
 

@@ -24,8 +24,8 @@ from proxy.workers.told import Told, Totals, keep_totals, kept_totals, read_told
 _STATE_S: Final = 2.0
 _READINESS_S: Final = 0.5  # probes have a second
 _CLEAR_S: Final = 5.0
-_KEEP_EVERY_S: Final = 1.0
-_KEEP_SHARE: Final = 0.02  # of a processor, at most, for leaving counts
+_KEEP_EVERY_S: Final = 0.25
+_KEEP_SHARE: Final = 0.002  # of a processor, at most, for leaving counts: a millisecond each half second
 
 
 class FleetAnswers:
@@ -42,28 +42,32 @@ class FleetAnswers:
         self._file = place.directory / f"totals.{place.index}"
         self._before = kept_totals(self._file)
         counters.add(self._before.counted)
-        self._keep_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._seen = (0, 0)
         answers = {b"state": self._state, b"ready": self._ready, b"clear": self._clear}
         self._inquiries = Inquiries(socket_of(place.directory, place.index), answers)
 
     async def start(self) -> None:
-        """Answer the others. Raises OSError."""
+        """Answer the others, and leave what is counted from now on. Raises OSError."""
         await self._inquiries.start()
+        self._timer = asyncio.get_running_loop().call_later(_KEEP_EVERY_S, self._keep)
 
     async def stop(self) -> None:
         """Leave the last counts, and answer no more."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._tell()
         await self._inquiries.stop()
 
-    def keep(self, now: float) -> None:
-        """Called about once a second: leave what has been counted, if anything has."""
+    def _keep(self) -> None:
+        """Leave what has been counted, if anything has."""
+        began = time.thread_time()
         seen = (self._counters.total, len(self._views.bridge.connections))
-        if now >= self._keep_at and seen != self._seen:
-            began = time.perf_counter()
+        if seen != self._seen:
             self._tell()
             self._seen = seen
-            self._keep_at = now + max(_KEEP_EVERY_S, (time.perf_counter() - began) / _KEEP_SHARE)
+        pause_s = max(_KEEP_EVERY_S, (time.thread_time() - began) / _KEEP_SHARE)
+        self._timer = asyncio.get_running_loop().call_later(pause_s, self._keep)
 
     # -- for operators
 

@@ -1,8 +1,8 @@
 """What a worker tells the others of itself, and how that adds up.
 
 Rules: it goes over a socket or through a file as JSON. Worker N's counts include those of its predecessors, which
-each leaves in `totals.N`: written at least every few seconds, and before they are told to anybody, so that nobody ever
-sees a count fall.
+each leaves in `totals.N`: written about twice a second, and before they are told to anybody, so that nobody ever sees
+a count fall.
 """
 
 from collections.abc import Sequence
