@@ -41,11 +41,11 @@ class Scale:
 FULL = Scale(
     rounds=5,
     seconds=2.0,
-    stream_events=80,
+    stream_events=60,
     starts=10,
     mixed_calls=200_000,
     large_calls=1_000,
-    rival_starts=3,
+    rival_starts=2,
     warm_up_s=8.0,
 )
 QUICK = Scale(

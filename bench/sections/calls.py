@@ -67,7 +67,7 @@ def load_remark(measured: Rounds, direct: str) -> str:
     )
     if idle:
         return told + (
-            f"{', '.join(idle)} left more than a tenth of their core idle: their calls/s are what the upstream, the "
+            f"{'; '.join(idle)} left more than a tenth of their core idle: their calls/s are what the upstream, the "
             "generator, waiting or other programs of the machine let through, a lower bound of what they can do."
         )
     return told + "The load side was not the limit."
