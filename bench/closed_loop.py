@@ -53,10 +53,14 @@ class Loop:
         self._sockets: dict[int, socket.socket] = {}
         self._epoll = select.epoll()
         context = target.context()
-        for _ in range(connections):
-            wrapped = connect(target, context)
-            self._sockets[wrapped.fileno()] = wrapped
-            self._epoll.register(wrapped.fileno(), select.EPOLLIN)
+        try:
+            for _ in range(connections):
+                wrapped = connect(target, context)
+                self._sockets[wrapped.fileno()] = wrapped
+                self._epoll.register(wrapped.fileno(), select.EPOLLIN)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

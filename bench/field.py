@@ -41,11 +41,11 @@ class Scale:
 FULL = Scale(
     rounds=5,
     seconds=2.0,
-    stream_events=80,
+    stream_events=60,
     starts=10,
     mixed_calls=200_000,
     large_calls=1_000,
-    rival_starts=3,
+    rival_starts=2,
     warm_up_s=8.0,
 )
 QUICK = Scale(
@@ -84,7 +84,13 @@ class Field:
 
     entrants: list[Entrant] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)  # reason by name
+    ways: dict[str, str] = field(default_factory=dict)  # how each is asked, by name, of those that left as well
     surplus: Counter[str] = field(default_factory=Counter)  # answers of the upstream less calls, by name
+
+    def add(self, entrant: Entrant) -> None:
+        """One more."""
+        self.entrants.append(entrant)
+        self.ways[entrant.name] = entrant.target.way
 
 
 class Run:
@@ -138,7 +144,10 @@ class Run:
 
     @contextlib.contextmanager
     def field(self, contestants: Sequence[Contestant], *, repeating: Sequence[Contestant] = ()) -> Iterator[Field]:
-        """As `up`, but a rival that is missing or does not start is told of; `repeating` as for `entrants`."""
+        """As `up`, but a rival that is missing or does not start is told of.
+
+        `repeating` ones are asked the same thing again and again, the others never.
+        """
         with contextlib.ExitStack() as stack:
             found = Field()
             for contestant in contestants:
@@ -147,7 +156,8 @@ class Run:
                     stack.callback(contestant.stop)
                     try:
                         target = contestant.start(self.upstream, self._new_directory())
-                        found.entrants += self.entrants([contestant], [target], repeating=repeating)
+                        numbers = itertools.repeat(0) if contestant in repeating else self.numbers
+                        found.add(Entrant(contestant, target, numbers))
                     except BenchFailed as failure:
                         reason = _forgiven(contestant, failure)
                 if reason is not None:
@@ -193,32 +203,6 @@ class Run:
         field.absent[entrant.name] = _forgiven(entrant.contestant, failure)
         field.entrants.remove(entrant)
         self.say(f"{entrant.name}: {field.absent[entrant.name]}")
-
-    def entrants(
-        self, contestants: Sequence[Contestant], targets: Sequence[Target], *, repeating: Sequence[Contestant] = ()
-    ) -> list[Entrant]:
-        """`repeating` ones are asked the same thing again and again, the others never."""
-        return [
-            Entrant(contestant, target, itertools.repeat(0) if contestant in repeating else self.numbers)
-            for contestant, target in zip(contestants, targets, strict=True)
-        ]
-
-    def alternate(self, entrants: Sequence[Entrant], connections: int) -> dict[str, list[Measured]]:
-        """Rounds of whole calls, after a warm-up, by contestant's name."""
-        requests = Requests()
-        measured: dict[str, list[Measured]] = {entrant.name: [] for entrant in entrants}
-        with contextlib.ExitStack() as stack:
-            loops = []
-            for entrant in entrants:
-                loop = stack.enter_context(Loop(entrant.target, connections, requests, entrant.numbers))
-                loop.run(min(1.0, self.scale.seconds))
-                loops.append(loop)
-            for number in range(self.scale.rounds):
-                for entrant, loop in zip(entrants, loops, strict=True):
-                    one = loop.run(self.scale.seconds)
-                    measured[entrant.name].append(one)
-                    self.say(f"round {number + 1}: {entrant.name}: {one.rate:,.0f}/s, p50 {one.p50_ms:.3f} ms")
-        return measured
 
 
 def _forgiven(contestant: Contestant, failure: BenchFailed | OSError) -> str:

@@ -24,7 +24,7 @@ class Portkey(Rival):
     caches = False
 
     def __init__(self, work: Work) -> None:
-        super().__init__("Portkey (has no cache: forwards)" if work == "hit" else "Portkey", work)
+        super().__init__("Portkey, no cache" if work == "hit" else "Portkey", work)
 
     def why_missing(self) -> str | None:
         if shutil.which("node") is None:

@@ -18,13 +18,12 @@ def table(title: str, measured: Rounds, field: Field, ours: str) -> Table:
     """A row for each contestant, with how many calls Skinflint makes in the time of one of its calls."""
     heads = (title, "asked by", "calls/s", "Skinflint's, relative", "CPU a call, µs", "core", "p50, ms", "p99, ms")
     rows: list[tuple[str, ...]] = []
-    ways = {entrant.name: entrant.target.way for entrant in field.entrants}
     for name, rounds in measured.items():
         cpu = spread([one.cpu_us for one in rounds])
         rows.append(
             (
                 name,
-                ways[name],
+                field.ways[name],
                 spread([one.rate for one in rounds]).show(0),
                 "1" if name == ours else _relative(measured, ours, name),
                 cpu.show(0) if cpu.most else "–",
@@ -33,7 +32,8 @@ def table(title: str, measured: Rounds, field: Field, ours: str) -> Table:
                 spread([one.p99_ms for one in rounds]).show(2),
             )
         )
-    rows += [(name, "–", reason, *["–"] * (len(heads) - 3)) for name, reason in field.absent.items()]
+    absent = {name: reason for name, reason in field.absent.items() if name not in measured}
+    rows += [(name, "–", reason, *["–"] * (len(heads) - 3)) for name, reason in absent.items()]
     return Table(heads, tuple(rows))
 
 
@@ -67,7 +67,7 @@ def load_remark(measured: Rounds, direct: str) -> str:
     )
     if idle:
         return told + (
-            f"{', '.join(idle)} left more than a tenth of their core idle: their calls/s are what the upstream, the "
+            f"{'; '.join(idle)} left more than a tenth of their core idle: their calls/s are what the upstream, the "
             "generator, waiting or other programs of the machine let through, a lower bound of what they can do."
         )
     return told + "The load side was not the limit."

@@ -21,13 +21,12 @@ def run(run: Run) -> Section:
     hits, forwards = _named(run, "hit"), _named(run, "forward")
     with run.field([direct, hit, forward, *hits, *forwards], repeating=[hit, *hits]) as field:
         measured = run.compare(field, 1, lambda target: Requests(headers=target.headers), seconds=run.scale.seconds / 2)
-        ways = {entrant.name: entrant.target.way for entrant in field.entrants}
     medians = {name: [one.p50_ms for one in rounds] for name, rounds in measured.items()}
     added = {name: differences(values, medians[direct.name]) for name, values in medians.items()}
     rows = [
         (
             name,
-            ways[name],
+            field.ways[name],
             spread(medians[name]).show(3),
             "–" if name == direct.name else added[name].show(3),
             spread([one.p99_ms for one in rounds]).show(3),

@@ -28,7 +28,7 @@ def memory_plot(name: str, title: str, idle_mib: Mapping[str, Sequence[float]], 
     """Resident memory; contestants differ in the number of their starts, so the medians are compared."""
     middle = sorted(idle_mib[ours])[len(idle_mib[ours]) // 2]
     bars = [
-        Bar(each, Spread(*[middle / value for value in _median_most_least(values)]))
+        Bar(_label(each), Spread(*[middle / value for value in _median_most_least(values)]))
         for each, values in idle_mib.items()
         if each != ours
     ]
@@ -45,8 +45,13 @@ def _bars(figures: Mapping[str, Sequence[float]], ours: str, targets: Mapping[st
     """Of all that are somebody else's and were measured."""
     return tuple(
         [
-            Bar(name.partition(" (")[0], ratios(figures[ours], values), targets.get(name))
+            Bar(_label(name), ratios(figures[ours], values), targets.get(name))
             for name, values in figures.items()
             if not name.startswith((ours, "direct")) and min(values) > 0
         ]
     )
+
+
+def _label(name: str) -> str:
+    """Without what stands in brackets, which the tables say."""
+    return name.partition(" (")[0]

@@ -24,7 +24,6 @@ def few_table(measured: Mapping[str, Sequence[Streamed]], field: Field, ours: st
         "event p50, ms",
         "event p99, ms",
     )
-    ways = {entrant.name: entrant.target.way for entrant in field.entrants}
     rows: list[tuple[str, ...]] = []
     for name, rounds in measured.items():
         cpu = [one.cpu_us for one in rounds]
@@ -33,7 +32,7 @@ def few_table(measured: Mapping[str, Sequence[Streamed]], field: Field, ours: st
         rows.append(
             (
                 name,
-                ways[name],
+                field.ways[name],
                 spread(cpu).show(1) if has_cpu else "–",
                 "1" if name == ours else ratio,
                 spread([one.first_p50_ms for one in rounds]).show(2),

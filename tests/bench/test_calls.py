@@ -21,7 +21,7 @@ def field(*names: str) -> Field:
         contestant = Direct()
         contestant.name = name
         target = Target(("127.0.0.1", 1), is_proxy=False, ca=Path("/ca"), pid=None)
-        found.entrants.append(Entrant(contestant, target, iter(())))
+        found.add(Entrant(contestant, target, iter(())))
     return found
 
 
@@ -48,6 +48,13 @@ def test_missing_contestant_has_a_row_with_the_reason() -> None:
     made = table("1 KB", MEASURED, there, "us")
     assert made.rows[-1][:3] == ("gone", "–", "not installed")
     assert {len(row) for row in made.rows} == {len(made.heads)}
+
+
+def test_contestant_that_failed_later_keeps_its_earlier_figures() -> None:
+    there = field(*MEASURED)
+    there.entrants.pop()
+    there.absent["them"] = "failed"
+    assert [row[:2] for row in table("1 KB", MEASURED, there, "us").rows][-1] == ("them", "TLS")
 
 
 def test_contestant_with_an_idle_core_is_named() -> None:

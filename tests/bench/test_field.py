@@ -139,6 +139,6 @@ def test_wrong_answer_of_ours_ends_the_run(run: Run, port: int) -> None:
 def test_rival_that_answers_wrongly_is_left_out(run: Run, port: int) -> None:
     with entered(run, Plain("us", port)) as field:
         target = field.entrants.pop().target
-        field.entrants.append(Entrant(Absent("them", "hit"), target, run.numbers))
+        field.add(Entrant(Absent("them", "hit"), target, run.numbers))
         assert compared(run, field, 2048) == {}
         assert field.absent["them"].startswith("failed: a wrong answer to call")
