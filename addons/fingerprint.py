@@ -18,6 +18,7 @@ from proxy.exchange.canonical import (
     other_credentials,
 )
 from proxy.exchange.chain import Handler
+from proxy.exchange.digest import KeyedDigest
 from proxy.exchange.headers import first
 from proxy.exchange.model import Exchange, Response
 
@@ -31,6 +32,7 @@ class Fingerprint:
 
     def __init__(self, key: bytes, cache: Cache) -> None:
         self._key = key
+        self._digest_call = KeyedDigest(key, b"fingerprint")
         self._digests: dict[bytes, str] = {}
         self._groups = {digest: group for group, members in cache.share.items() for digest in members}
 
@@ -75,4 +77,4 @@ class Fingerprint:
             *canonical_headers(request.headers),
             *others,
         ]
-        return hashlib.blake2b(length_prefixed(parts), key=self._key, person=b"fingerprint", digest_size=32).digest()
+        return self._digest_call(length_prefixed(parts))

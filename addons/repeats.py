@@ -8,7 +8,6 @@ one the chain would give, bytes and metering alike; a test compares the two. Sta
 any above the cache, this is not used.
 """
 
-import hashlib
 import marshal
 import weakref
 from collections import OrderedDict
@@ -22,6 +21,7 @@ from addons.meter import Meter
 from proxy.exchange import cache_control
 from proxy.exchange.cache_control import Directives, Use
 from proxy.exchange.chain import Stage
+from proxy.exchange.digest import KeyedDigest
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
@@ -88,7 +88,7 @@ class KnownRepeats:
         self, key: bytes, store: Peeking, meter: Meter, limit_bytes: int, labelled: Iterable[str] = ()
     ) -> None:
         """`key`: 32 random bytes; the calls' digests are keyed with it. `labelled`: fields that become labels."""
-        self._key = key
+        self._digest = KeyedDigest(key, b"repeat")
         self._mark = object()  # of this one's notes
         self._ignored = VOLATILE - {name.lower().encode() for name in labelled}
         self._peek = store.peek
@@ -105,8 +105,7 @@ class KnownRepeats:
         noted = head.digested
         if noted is None or noted[0] is not self._mark:
             noted = head.digested = (self._mark, self._said_by(head))
-        asked = b"".join((caller, noted[1], body))
-        return hashlib.blake2b(asked, key=self._key, person=b"repeat", digest_size=32).digest()
+        return self._digest(b"".join((caller, noted[1], body)))
 
     def _said_by(self, head: RequestHead) -> bytes:
         ignored = self._ignored

@@ -109,18 +109,19 @@ class Bridge:
 
     # -- one exchange
 
-    def begin(self, stream: ClientStream, body: bytes | Body) -> asyncio.Task[None] | None:
-        """Answer a call that repeats another at once (None then); any other becomes a task."""
-        repeats, codec = self._snapshot().repeats, stream.connection.codec
-        key = None
-        if repeats is not None and isinstance(codec, Http1Server) and isinstance(body, bytes):
-            key = repeats.key(stream.connection.caller, stream.head, body)
-            if key is not None and self._replay(stream, codec, repeats, key):
-                return None
-        return self.tasks.spawn(self.serve(stream, body, key), name="exchange")
+    def key(self, connection: ClientConnection, head: RequestHead, body: bytes) -> bytes | None:
+        """The place of a call among the repeats; None where those are not used."""
+        repeats = self._snapshot().repeats
+        if repeats is None or not isinstance(connection.codec, Http1Server):
+            return None
+        return repeats.key(connection.caller, head, body)
 
-    def _replay(self, stream: ClientStream, codec: Http1Server, repeats: Repeats, key: bytes) -> bool:
-        connection, now, wall_time = stream.connection, time.monotonic(), self._wall_clock()
+    def replay(self, connection: ClientConnection, key: bytes) -> bool:
+        """Answer a call that repeats a hit, and settle it. False when it has to go through the chain."""
+        repeats, codec = self._snapshot().repeats, connection.codec
+        now, wall_time = time.monotonic(), self._wall_clock()
+        if repeats is None or not isinstance(codec, Http1Server):
+            return False
         try:
             replay = repeats.find(key, wall_time)
         except Exception as failure:
@@ -128,15 +129,24 @@ class Bridge:
             return False
         if replay is None or not codec.send_whole(replay.head, replay.body):
             return False
-        stream.is_answering = True
         first_byte_s = time.monotonic() - now
         connection.flush()
         replay.settle(self._new_id(), wall_time, first_byte_s, time.monotonic() - now)
-        connection.request_done(stream)
         return True
 
-    async def serve(self, stream: ClientStream, body: bytes | Body, key: bytes | None = None) -> None:
-        """Run one request to its end. `key`: of the call among the repeats. Never raises but CancelledError."""
+    def begin(self, stream: ClientStream, body: bytes | Body) -> asyncio.Task[None] | None:
+        """Run a request as a task. One that came in pieces, and repeats a hit, is answered at once: None then."""
+        connection = stream.connection
+        if stream.key is None and isinstance(body, bytes):
+            stream.key = self.key(connection, stream.head, body)
+            if stream.key is not None and self.replay(connection, stream.key):
+                stream.is_answering = True
+                connection.request_done(stream)
+                return None
+        return self.tasks.spawn(self.serve(stream, body), name="exchange")
+
+    async def serve(self, stream: ClientStream, body: bytes | Body) -> None:
+        """Run one request to its end. Never raises but CancelledError."""
         connection = stream.connection
         snapshot = self._snapshot()
         exchange: Exchange | None = None
@@ -158,8 +168,8 @@ class Bridge:
                 body = b""
                 exchange.let_body_go()
             await _respond(stream, exchange, response)
-            if key is not None and snapshot.repeats is not None and exchange.replayed is not None:
-                _remember(snapshot.repeats, key, exchange, response)
+            if stream.key is not None and snapshot.repeats is not None and exchange.replayed is not None:
+                _remember(snapshot.repeats, stream.key, exchange, response)
         except MisdirectedError as failure:
             self.count_bad_request(failure.status)
             _answer(stream, failure.status, _plain_error(failure.status, "misdirected_request", str(failure)))

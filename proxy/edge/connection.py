@@ -153,14 +153,28 @@ class ClientConnection(asyncio.Protocol):
         self._handling = True
         try:
             while True:
-                for event in events:
-                    self._dispatch(event)
+                key = self._key_of(events)
+                if key is not None and self.bridge.replay(self, key):
+                    self._patience.expect_within(self._limits.client_idle_s)
+                    self._next_wanted = True
+                else:
+                    for event in events:
+                        self._dispatch(event, key)
                 if not self._next_wanted or self.channel.is_closed or not self.channel.is_writable:
                     return
                 self._next_wanted = False
                 events = codec.next_request()
         finally:
             self._handling = False
+
+    def _key_of(self, events: list[Event]) -> bytes | None:
+        """Of a request that came in one piece, its place among the repeats."""
+        if len(events) != 3:
+            return None
+        head, body, end = events
+        if isinstance(head, RequestHead) and isinstance(body, RequestData) and isinstance(end, RequestEnd):
+            return self.bridge.key(self, head, body.data)
+        return None
 
     def _go_on(self) -> None:
         """With the next request on an HTTP/1.1 connection, if it has come already."""
@@ -173,10 +187,10 @@ class ClientConnection(asyncio.Protocol):
         if self._eof and not self.streams and not self._next_wanted:
             self.close()
 
-    def _dispatch(self, event: Event) -> None:
+    def _dispatch(self, event: Event, key: bytes | None) -> None:
         if isinstance(event, RequestHead):
             self._patience.expect_within(self._limits.client_head_s)
-            stream = self.streams[event.stream_id] = ClientStream(self, event)
+            stream = self.streams[event.stream_id] = ClientStream(self, event, key)
             stream.begin()
         elif isinstance(event, BadRequest):
             self._refuse(event)
@@ -222,14 +236,6 @@ class ClientConnection(asyncio.Protocol):
             self.channel.pause_reading("unread")  # or each request would add an answer to those that nobody reads
         if codec.wants_close:
             self.close(linger=isinstance(codec, Http1Server) and not codec.has_read_request)
-
-    def send(self, data: bytes) -> None:
-        """Plain bytes to the client."""
-        self.channel.send(data)
-
-    async def drain(self) -> None:
-        """Wait until the socket takes more, or is gone."""
-        await self.channel.drain()
 
     def request_done(self, stream: ClientStream) -> None:
         """A request has been answered as far as it will be: go on with the next one."""
@@ -281,17 +287,3 @@ class ClientConnection(asyncio.Protocol):
         """Close once what has been written is out; with `linger`, once the client has closed too."""
         if self.channel.close(linger=linger and not self._eof):
             self._patience.expect_within(_LINGER_S)
-
-    # -- the relay's client side
-
-    def send_eof(self) -> None:
-        """The origin ended: TLS has no half-close that clients understand."""
-        self.close()
-
-    def pause(self) -> None:
-        """See relay.ClientSide."""
-        self.channel.pause_reading("relay")
-
-    def resume(self) -> None:
-        """See relay.ClientSide."""
-        self.channel.resume_reading("relay")

@@ -22,12 +22,14 @@ class ClientStream:
     """See the module."""
 
     __slots__ = ("_body", "_chunks", "_credited", "_room", "_size", "_task", "_window", "connection", "head", "id",
-                 "is_answering", "is_gone", "sent_bytes")  # fmt: skip
+                 "is_answering", "is_gone", "key", "sent_bytes")  # fmt: skip
 
-    def __init__(self, connection: "ClientConnection", head: RequestHead) -> None:
+    def __init__(self, connection: "ClientConnection", head: RequestHead, key: bytes | None) -> None:
+        """`key`: the place among the repeats of a request that came in one piece, and is not known there."""
         self.connection = connection
         self.head = head
         self.id = head.stream_id
+        self.key = key
         self.is_answering = False
         self.is_gone = False
         self.sent_bytes = 0

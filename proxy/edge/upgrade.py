@@ -4,6 +4,7 @@ bytes are replayed to it, and from there on it is a relay behind our TLS.
 They are identified, counted and land in the ledger as bypass; what is said on them is not looked at.
 """
 
+from proxy.edge.connection import ClientConnection
 from proxy.edge.relay import Relay
 from proxy.edge.stream import ClientStream
 from proxy.exchange.chain import Handler
@@ -14,6 +15,28 @@ from proxy.upstream.pool import Pool
 from proxy.wire.http2 import Http2Server
 
 _PROXY_FIELDS = frozenset({b"proxy-connection", b"proxy-authorization"})
+
+
+class _RelayedClient:
+    """The client's side of such a relay: see relay.ClientSide."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._channel = connection.channel
+        self.send = self._channel.send
+        self.drain = self._channel.drain
+        self.close = connection.close
+
+    def send_eof(self) -> None:
+        """The origin ended: TLS has no half-close that clients understand."""
+        self.close()
+
+    def pause(self) -> None:
+        """See ClientSide."""
+        self._channel.pause_reading("relay")
+
+    def resume(self) -> None:
+        """See ClientSide."""
+        self._channel.resume_reading("relay")
 
 
 async def run_upgrade(stream: ClientStream, exchange: Exchange, pool: Pool, passing: Handler) -> None:
@@ -31,7 +54,7 @@ async def run_upgrade(stream: ClientStream, exchange: Exchange, pool: Pool, pass
     replay = codec.take_raw() if isinstance(codec, Http2Server) else _head(stream, exchange) + codec.take_unparsed()
     stream.is_answering = True
     exchange.status = 101
-    relay = Relay(connection, reader, writer, connection.bridge.tasks)
+    relay = Relay(_RelayedClient(connection), reader, writer, connection.bridge.tasks)
     connection.relay_to(relay)
     relay.from_client(replay)
 
