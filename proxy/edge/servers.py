@@ -127,6 +127,8 @@ class Servers:
             for io in list(handler.transports.values()):
                 if io.handler is not None:
                     io.handler.cancel("stopping")
+                elif io.writer is not None:  # accepted in this very turn
+                    io.writer.close()
         for handover in list(self.handed_over):
             handover.transport.close()
 
