@@ -158,8 +158,7 @@ class Recorder:
         if self._room < 0:
             self._history = None
             return
-        history.append(chunk)
-        if history.is_due:
+        if history.append(chunk):
             history.pack()
 
     def end(self, ending: Ending) -> None:

@@ -125,6 +125,8 @@ class Servers:
         """Close all that are left."""
         for handler in list(self.connections.values()):
             for io in list(handler.transports.values()):
+                if io.writer is not None:
+                    io.writer.close()  # a handler that has not begun yet would not, if it were only cancelled
                 if io.handler is not None:
                     io.handler.cancel("stopping")
         for handover in list(self.handed_over):

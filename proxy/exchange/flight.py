@@ -33,7 +33,7 @@ class Flight:
         self._lag = lag_bytes
         self._ahead = min(AHEAD_BYTES, lag_bytes)
         self._head: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._history = History()  # less what is no longer kept, all of it read by every reader
+        self.history = History()  # less what is no longer kept, all of it read by every reader
         self._received = 0
         self._readers: set[FlightReader] = set()
         self._ended = False
@@ -61,7 +61,7 @@ class Flight:
     @property
     def kept_bytes(self) -> int:
         """What is held for readers."""
-        return self._history.held
+        return self.history.held
 
     def start(
         self, tasks: TaskSet, handler: Callable[[Exchange], Awaitable[Response]], on_end: Callable[[], None]
@@ -111,14 +111,13 @@ class Flight:
             await body.aclose()
 
     def _receive(self, chunk: bytes) -> None:
-        history = self._history
-        history.append(chunk)
+        is_due = self.history.append(chunk)
         self._received += len(chunk)
         if self._received > self._keep:
             self.joinable = False
             self._trim()
-        elif history.is_due and self._readers:
-            history.pack(min(reader.position for reader in self._readers))
+        elif is_due and self._readers:
+            self.history.pack(min(reader.position for reader in self._readers))
 
     def _trim(self) -> None:
         """Drop what every reader has; cut off readers that keep too much alive."""
@@ -128,7 +127,7 @@ class Flight:
         for reader in list(self._readers):
             if fastest - reader.taken > self._lag + reader.found:
                 reader.cut_off()
-        self._history.drop(min(reader.position for reader in self._readers))
+        self.history.drop(min(reader.position for reader in self._readers))
 
     def _fastest(self) -> int:
         return max((reader.taken for reader in self._readers), default=self._received)
@@ -173,10 +172,6 @@ class Flight:
             self.leave(reader)
             return Response(head.status, list(head.headers), head.body, head.content_length)
         return Response(head.status, list(head.headers), reader, head.content_length)
-
-    def next_chunk(self, position: int, taken: int) -> tuple[bytes, int] | None:
-        """What follows `position`, after `taken` bytes, and the next position; None when it has not come yet."""
-        return self._history.at(position, taken)
 
     @property
     def is_over(self) -> bool:
@@ -239,10 +234,15 @@ class FlightReader(Body, Pours):
     def _next(self) -> bytes | None:
         if self._cut_off:
             raise UpstreamError("reader_too_slow", "this client read too slowly for a shared answer")
-        found = self._flight.next_chunk(self.position, self.taken)
-        if found is None:
+        history = self._flight.history
+        index = self.position - history.first
+        if index < 0:
+            chunk, self.position = history.past(self.position, self.taken)
+        elif index < len(history.live):
+            chunk = history.live[index]
+            self.position += 1
+        else:
             return None
-        chunk, self.position = found
         self.taken += len(chunk)
         self._flight.taken(self.taken)
         return chunk

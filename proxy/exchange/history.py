@@ -38,67 +38,60 @@ def _end(block: _Packed) -> int:
 class History:
     """See the module."""
 
-    __slots__ = ("_first", "_live", "_live_bytes", "_offset", "_packed")
+    __slots__ = ("_live_bytes", "_offset", "_packed", "first", "live")
 
     def __init__(self) -> None:
-        self._packed: list[_Packed] = []
-        self._live: list[bytes] = []
+        self.live: list[bytes] = []  # the newest chunks: to be read, not changed
+        self.first = 0  # the number of the first of them
         self._live_bytes = 0
-        self._first = 0  # the number of the first live chunk
-        self._offset = 0  # of its first byte
+        self._offset = 0  # of the first live byte
+        self._packed: list[_Packed] = []
 
     @property
     def held(self) -> int:
         """How many bytes of the answer can be read here."""
         return self._live_bytes + sum(block.size for block in self._packed)
 
-    @property
-    def is_due(self) -> bool:
-        """It is worth packing."""
+    def append(self, chunk: bytes) -> bool:
+        """The next chunk. True when it is worth packing."""
+        self.live.append(chunk)
+        self._live_bytes += len(chunk)
         return self._live_bytes >= PACK_BYTES
 
-    def append(self, chunk: bytes) -> None:
-        """The next chunk."""
-        self._live.append(chunk)
-        self._live_bytes += len(chunk)
-
-    def at(self, number: int, taken: int) -> tuple[bytes, int] | None:
-        """What follows for a reader that has had the chunks before `number`, `taken` bytes in all; and the number that
-        it goes on with. None when nothing has come yet."""
-        index = number - self._first
-        if index >= 0:
-            return (self._live[index], number + 1) if index < len(self._live) else None
+    def past(self, number: int, taken: int) -> tuple[bytes, int]:
+        """What follows, before the live chunks, for a reader that has had the chunks before `number`, `taken` bytes in
+        all; and the number that it goes on with."""
         block = self._packed[bisect_right(self._packed, number, key=_end)]
         return block.unpack()[taken - block.offset :], block.end
 
     def pack(self, before: int | None = None) -> None:
         """Pack the live chunks, up to but not including the one with this number."""
-        count = len(self._live) if before is None else max(0, before - self._first)
+        count = len(self.live) if before is None else max(0, before - self.first)
         if not count:
             return
-        whole = b"".join(self._live[:count])
+        whole = b"".join(self.live[:count])
         # Copied: what zstandard gives keeps the room that it was compressed in, more than the plain bytes took.
         packed = memoryview(_PACKER.compress(whole)).tobytes()
         is_plain = len(packed) >= len(whole)
-        end = self._first + count
+        end = self.first + count
         content = whole if is_plain else packed
-        self._packed.append(_Packed(self._first, end, self._offset, len(whole), content, is_plain))
+        self._packed.append(_Packed(self.first, end, self._offset, len(whole), content, is_plain))
         self._leave_live(count, len(whole))
 
     def drop(self, before: int) -> None:
         """Forget the chunks with smaller numbers, as far as they can be forgotten alone."""
         while self._packed and self._packed[0].end <= before:
             del self._packed[0]
-        count = before - self._first
+        count = before - self.first
         if count > 0:
-            self._leave_live(count, sum(map(len, self._live[:count])))
+            self._leave_live(count, sum(map(len, self.live[:count])))
 
     def joined(self) -> bytes:
         """Everything that is held, in one piece."""
-        return b"".join([*[block.unpack() for block in self._packed], *self._live])
+        return b"".join([*[block.unpack() for block in self._packed], *self.live])
 
     def _leave_live(self, count: int, size: int) -> None:
-        del self._live[:count]
+        del self.live[:count]
         self._live_bytes -= size
-        self._first += count
+        self.first += count
         self._offset += size

@@ -22,10 +22,13 @@ class Reader:
     got: bytes = b""
 
     def step(self, history: History) -> bool:
-        found = history.at(self.number, len(self.got))
-        if found is None:
+        index = self.number - history.first
+        if index >= len(history.live):
             return False
-        piece, self.number = found
+        if index < 0:
+            piece, self.number = history.past(self.number, len(self.got))
+        else:
+            piece, self.number = history.live[index], self.number + 1
         self.got += piece
         return True
 
@@ -54,10 +57,9 @@ def test_what_was_packed_comes_out_as_it_went_in(content: bytes) -> None:
 def test_what_does_not_shrink_is_kept_plain() -> None:
     history = History()
     noise = random.Random(1).randbytes(PACK_BYTES)
-    history.append(noise)
-    assert history.is_due
+    assert history.append(noise)
     history.pack()
-    assert not history.is_due
+    assert not history.append(b"")
     assert read_all(history) == noise
 
 
@@ -108,8 +110,7 @@ def traced(count: int, packed: bool) -> int:
         for _ in range(count):
             history = History()
             for number in range(1_000):
-                history.append(EVENT % number)
-                if packed and history.is_due:
+                if history.append(EVENT % number) and packed:
                     history.pack()
             kept.append(history)
         after, _ = tracemalloc.get_traced_memory()
