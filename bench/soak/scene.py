@@ -122,8 +122,8 @@ def settings(directory: Path, simulator: SimulatorProcess, variant: int) -> Json
         "upstream": {
             "resolve": dict.fromkeys(HOSTS, simulator.address),
             "extra_ca": [str(simulator.ca)],
-            "first_byte_timeout_s": 2.0,
-            "idle_timeout_s": 1.5,
+            "first_byte_timeout_s": 4.0,
+            "idle_timeout_s": 4.0,
             "keepalive_s": 1.0,
             "retries": 2 - variant % 2,
         },
