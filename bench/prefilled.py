@@ -1,33 +1,35 @@
 """`skinflint` with a cache that is full from its first call on: what a million entries cost, without a million calls.
 
-Run as `python -m bench.prefilled ENTRIES COMMAND…`, with `skinflint`'s own commands. Rules: entries are like those of
-small answers and share their parts, so that a million fit into a few hundred megabytes; they come when the proxy first
-looks into its cache, as entries come in life: after its start.
+Run as `python -m bench.prefilled ENTRIES STEP COMMAND…`, with `skinflint`'s own commands. Rules: entries are like those of
+small answers and share their parts, so that a million fit into a few hundred megabytes; they come when the proxy
+looks into its cache, STEP with each look, as in life: after its start, and never for so long that calls hang.
 """
 
 import dataclasses
 import hashlib
 import sys
 import time
+from typing import Final
 
 from proxy import app
 from proxy.cli import main
 from proxy.stores.base import Entry
 from proxy.stores.memory import MemoryStore
 
-_KEY_BYTES = 32
+_KEY_BYTES: Final = 32
 
 
 class FilledStore(MemoryStore):
-    """A MemoryStore that fills itself when it is first asked."""
+    """A MemoryStore that fills itself while it is asked."""
 
-    to_fill = 0
+    wanted = 0
+    step = 0
+    filled = 0
 
     async def get(self, key: bytes) -> Entry | None:
-        """See Store; the first time takes seconds."""
-        if FilledStore.to_fill:
-            count, FilledStore.to_fill = FilledStore.to_fill, 0
-            await self._fill(count)
+        """See Store; it takes a while until `wanted` entries are there."""
+        if FilledStore.filled < FilledStore.wanted:
+            await self._fill(min(FilledStore.step, FilledStore.wanted - FilledStore.filled))
         return await super().get(key)
 
     async def _fill(self, count: int) -> None:
@@ -42,12 +44,13 @@ class FilledStore(MemoryStore):
             operation="chat",
             model="gpt-4o-mini",
         )
-        for number in range(count):
+        for number in range(FilledStore.filled, FilledStore.filled + count):
             key = hashlib.blake2b(number.to_bytes(8), digest_size=_KEY_BYTES).digest()
             await self.put(key, dataclasses.replace(template))
+        FilledStore.filled += count
 
 
 if __name__ == "__main__":
-    FilledStore.to_fill = int(sys.argv.pop(1))
+    FilledStore.wanted, FilledStore.step = int(sys.argv.pop(1)), int(sys.argv.pop(1))
     setattr(app, "MemoryStore", FilledStore)  # noqa: B010 - the composition makes its store by this name
     sys.exit(main())

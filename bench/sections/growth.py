@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.closed_loop import Loop, Measured
-from bench.contestants import Skinflint
+from bench.contestants import Skinflint, metric
 from bench.field import Run
 from bench.figures import Spread, ratios, spread
 from bench.growth_plot import Line, Panel, plot
@@ -24,6 +24,8 @@ _PLURAL: Final = {"hit": "hits", "miss": "misses"}
 _WARM_UP_S: Final = 1.0
 _PATIENT: Final = "limits.client_head_s=600"  # thousands of connections are opened before the first one is used
 _CACHE_BYTES: Final = 4 * 1024**3
+_STEP: Final = 10_000  # answers that come with one call
+_FILL_S: Final = 600.0  # at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,10 @@ def _entries(run: Run, sizes: Sequence[int], found: Found) -> None:
     for size in sizes:
         limit = f"cache.memory.max_bytes={_CACHE_BYTES}"
         with run.up(Prefilled(settings=(limit,), entries=size)) as (target,):
+            looks = itertools.islice(run.numbers, size // _STEP + 1)  # misses: each of them looks, and fills a part
+            with Loop(target, 1, Requests(), looks) as filling:
+                filling.run(_FILL_S)
+            run.say(f"the cache holds {metric(target.admin or '', 'skinflint_cache_entries'):,.0f} answers")
             for kind in ("hit", "miss"):
                 _rounds(run, found, "entries", (size,), lambda _: (target, _CONNECTIONS, Requests()), (kind,))
 
@@ -102,7 +108,7 @@ class Prefilled(Skinflint):
     entries: int = 0
 
     def program(self) -> list[str]:
-        return [sys.executable, "-m", "bench.prefilled", str(self.entries)]
+        return [sys.executable, "-m", "bench.prefilled", str(self.entries), str(_STEP)]
 
 
 def _rounds(

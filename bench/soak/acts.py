@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bench.soak.client import Client, Fields, Head, WrongAnswer, request
+from bench.soak.client import Client, Fields, Head, SlowAnswer, WrongAnswer, request
 from bench.soak.tally import Tally
 
 OPENAI: Final = "api.openai.com"
@@ -77,10 +77,19 @@ def chat(prompt: str, *, stream: bool = False) -> bytes:
     return json.dumps({**asked, **({"stream": True} if stream else {})}).encode()
 
 
-def text_of(head: Head, body: bytes) -> str:
-    """What a whole answer says. Raises WrongAnswer."""
+def check_status(head: Head) -> None:
+    """Raises WrongAnswer for anything but 200, and SlowAnswer for the one failure that a busy machine may cause."""
+    if head.status == 504:
+        raise SlowAnswer
     if head.status != 200:
+        raise WrongAnswer(f"status {head.status}")
+
+
+def text_of(head: Head, body: bytes) -> str:
+    """What a whole answer says. Raises WrongAnswer or SlowAnswer."""
+    if head.status not in (200, 504):
         raise WrongAnswer(f"status {head.status}: {body[:200]!r}")
+    check_status(head)
     said: str = json.loads(body)["choices"][0]["message"]["content"]
     return said
 
@@ -112,8 +121,9 @@ async def embed(world: World) -> None:
         body = json.dumps({"model": "text-embedding-3-small", "input": f"embed {world.numbers.next()}"}).encode()
         world.ask(client, "embed", body, path="/v1/embeddings")
         head = await client.head()
-        if head.status != 200 or not json.loads(await client.body(head))["data"]:
-            raise WrongAnswer(f"embeddings gave {head.status}")
+        check_status(head)
+        if not json.loads(await client.body(head))["data"]:
+            raise WrongAnswer("embeddings without a vector")
 
 
 async def burst(world: World) -> None:
@@ -130,6 +140,8 @@ async def burst(world: World) -> None:
     finally:
         for client in clients:
             client.leave()
+    for head, _ in answers:
+        check_status(head)
     paid = sum(head.fields.get("x-skinflint-cache") == "miss" for head, _ in answers)
     if len({body for _, body in answers}) > paid:  # one who came late may have missed the flight, and the cache too
         raise WrongAnswer(f"{paid} calls were paid for, and there are more different answers than that")
@@ -140,7 +152,9 @@ async def stream(world: World) -> None:
     async with await world.open() as client:
         name = world.random.randrange(HOT) if world.random.random() < 0.5 else world.numbers.next() + HOT
         world.ask(client, "stream", chat(f"stream {name}", stream=True))
-        body = await client.body(await client.head())
+        head = await client.head()
+        check_status(head)
+        body = await client.body(head)
         if not body.endswith(b"data: [DONE]\n\n"):
             raise WrongAnswer(f"a stream without its end: {body[-100:]!r}")
 
@@ -151,7 +165,9 @@ async def messages(world: World) -> None:
         asked = {"model": "claude-haiku-4-5", "max_tokens": 100, "stream": True, "temperature": 0}
         asked["messages"] = [{"role": "user", "content": f"message {world.numbers.next()}"}]
         world.ask(client, "messages", json.dumps(asked).encode(), path="/v1/messages", host=_ANTHROPIC)
-        body = await client.body(await client.head())
+        head = await client.head()
+        check_status(head)
+        body = await client.body(head)
         if b"message_stop" not in body:
             raise WrongAnswer(f"a stream without its end: {body[-100:]!r}")
 
@@ -161,7 +177,9 @@ async def slow_reader(world: World) -> None:
     async with await world.open() as client:
         world.ask(client, "slow", chat(f"slow {world.numbers.next()}", stream=True))
         count = 0
-        async for _ in client.pieces(await client.head()):
+        head = await client.head()
+        check_status(head)
+        async for _ in client.pieces(head):
             count += 1
             if count % 8 == 0:
                 await asyncio.sleep(0.02)

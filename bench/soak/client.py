@@ -23,6 +23,10 @@ class WrongAnswer(BenchFailed):
     """What came is not what must come."""
 
 
+class SlowAnswer(Exception):
+    """The proxy's own deadline for its origin passed, on a machine that was too busy to keep it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """Of an answer."""

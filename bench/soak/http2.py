@@ -12,7 +12,7 @@ import h2.errors
 import h2.events
 
 from bench.soak.acts import HOT, OPENAI, World, chat
-from bench.soak.client import Client, WrongAnswer
+from bench.soak.client import Client, SlowAnswer, WrongAnswer
 
 _STREAMS: Final = 6
 _WINDOW: Final = 1 << 20
@@ -67,6 +67,8 @@ async def _read(client: Client, connection: h2.connection.H2Connection, streams:
         for event in connection.receive_data(data):
             if isinstance(event, h2.events.ResponseReceived):
                 status = dict(event.headers)[b":status"]
+                if status == b"504":
+                    raise SlowAnswer
                 if status != b"200":
                     raise WrongAnswer(f"an HTTP/2 stream got {status!r}")
             elif isinstance(event, h2.events.DataReceived):

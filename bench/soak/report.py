@@ -17,6 +17,7 @@ class Outcome:
     reloads: int
     grown: tuple[str, ...]
     miscounted: tuple[str, ...]
+    slow: int  # calls that were answered by 504
     wrong: int
     wrong_texts: tuple[str, ...]
     logged_errors: tuple[str, ...]
@@ -32,6 +33,7 @@ def show(outcome: Outcome) -> str:
     acts = ", ".join(f"{name} {count:,}" for name, count in sorted(outcome.acts.items(), key=lambda each: -each[1]))
     lines = [
         f"{outcome.minutes:.1f} minutes of load, {sum(outcome.asked.values()):,} calls, {outcome.reloads} reloads",
+        f"answered by 504: {outcome.slow:,}",
         f"through tunnels: {outcome.tunnelled_bytes / 1e6:,.0f} MB",
         f"what was done: {acts}",
         "",

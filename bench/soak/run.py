@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.soak.acts import ACTS, Act, Numbers, World
-from bench.soak.client import WrongAnswer
+from bench.soak.client import SlowAnswer, WrongAnswer
 from bench.soak.http2 import multiplexed
 from bench.soak.report import Outcome
 from bench.soak.samples import Stats, Tolerance, growth
@@ -75,6 +75,7 @@ async def soak(scene: Scene, plan: Plan, tolerance: Tolerance, say: Callable[[st
         reloads=reloads,
         grown=tuple(growth(looks[0][1], looks[-1][1], tolerance)),
         miscounted=tuple(differences(tally.asked, tally.doubtful, scene.recorded())),
+        slow=tally.slow,
         wrong=tally.wrong,
         wrong_texts=tuple(tally.texts),
         logged_errors=tuple(scene.errors()[:_LOGGED]),
@@ -103,6 +104,8 @@ async def _act(world: World, act: Act) -> None:
     try:
         async with asyncio.timeout(_ACT_S):
             await act(world)
+    except SlowAnswer:
+        world.tally.slow += 1
     except WrongAnswer as failure:
         world.tally.failed(name, str(failure))
     except (OSError, ssl.SSLError, EOFError, ValueError, KeyError) as failure:

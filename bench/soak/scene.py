@@ -122,13 +122,13 @@ def settings(directory: Path, simulator: SimulatorProcess, variant: int) -> Json
         "upstream": {
             "resolve": dict.fromkeys(HOSTS, simulator.address),
             "extra_ca": [str(simulator.ca)],
-            "first_byte_timeout_s": 2.0,
-            "idle_timeout_s": 1.5,
+            "first_byte_timeout_s": 4.0,
+            "idle_timeout_s": 4.0,
             "keepalive_s": 1.0,
             "retries": 2 - variant % 2,
         },
         "cache": {"memory": {"max_bytes": _CACHE_BYTES >> (variant // 2 % 2)}, "ttl_s": 3600.0 + variant},
-        "limits": {"max_request_bytes": 262_144, "client_idle_s": 20.0, "client_head_s": 10.0},
+        "limits": {"max_request_bytes": 262_144, "client_idle_s": 60.0, "client_head_s": 60.0},
         "ledger": {"flush_s": 0.2},
         "drain": {"timeout_s": 5.0},
     }

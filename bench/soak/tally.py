@@ -20,6 +20,7 @@ class Tally:
     doubtful: Counter[str] = field(default_factory=Counter)  # those of them that may not have been read
     acts: Counter[str] = field(default_factory=Counter)  # what was done, calls or not
     tunnelled_bytes: int = 0
+    slow: int = 0  # answered by 504: the origin had not answered in time
     wrong: int = 0
     texts: list[str] = field(default_factory=list)
 

@@ -10,7 +10,7 @@ import json
 import ssl
 from typing import Final
 
-from bench.soak.acts import OPENAI, Act, World, chat
+from bench.soak.acts import OPENAI, Act, World, chat, check_status
 from bench.soak.client import Client, WrongAnswer, request
 
 # An origin of its own: over HTTP/2 a failing connection takes the calls beside it with it.
@@ -89,13 +89,19 @@ async def leave_a_stream(world: World) -> None:
         for client in clients:
             world.ask(client, "stream left", body, more=fault)
         leaver = clients[0]
-        pieces = leaver.pieces(await leaver.head())
+        head = await leaver.head()
+        if head.status == 504:
+            world.tally.doubtful["stream left"] += others  # who leave with this one, unanswered
+        check_status(head)
+        pieces = leaver.pieces(head)
         for _ in range(world.random.randrange(1, 4)):
             await anext(pieces, b"")
         await pieces.aclose()  # type: ignore[attr-defined] # it is an async generator
         leaver.leave(reset=world.random.random() < 0.5)
         for client in clients[1:]:
-            if not (await client.body(await client.head())).endswith(b"data: [DONE]\n\n"):
+            head = await client.head()
+            check_status(head)
+            if not (await client.body(head)).endswith(b"data: [DONE]\n\n"):
                 raise WrongAnswer("a client that left took another one's stream with it")
     finally:
         for client in clients:

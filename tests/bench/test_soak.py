@@ -102,6 +102,7 @@ def test_any_trouble_fails_it_and_is_shown(trouble: str) -> None:
         reloads=1,
         grown=(),
         miscounted=(),
+        slow=0,
         wrong=0,
         wrong_texts=(),
         logged_errors=(),
