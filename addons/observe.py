@@ -29,9 +29,9 @@ class Observe:
         self._tasks = tasks
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        """The call has a task of its own: pyreqwest cannot take a request back before its head has come, so the origin
-        goes on answering, and charges, whoever has left. Such a call runs to its head: an answer in one piece is then
-        counted and kept like any other, a stream is given up."""
+        """The call has a task of its own: an origin that has read a request goes on answering, and charges, whoever has
+        left. Such a call runs to its head: an answer in one piece is then counted and kept like any other, a stream is
+        given up."""
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._tasks.spawn(self._call(exchange, call_next, answer), name="upstream call")
         try:

@@ -1,7 +1,7 @@
 """`skinflint` with a cache that is full from its first call on: what a million entries cost, without a million calls.
 
-Run as `python -m bench.prefilled ENTRIES STEP COMMAND…`, with `skinflint`'s own commands. Rules: entries are like those of
-small answers and share their parts, so that a million fit into a few hundred megabytes; they come when the proxy
+Run as `python -m bench.prefilled ENTRIES STEP COMMAND…`, with `skinflint`'s own commands. Rules: entries are like those
+of small answers and share their parts, so that a million fit into a few hundred megabytes; they come when the proxy
 looks into its cache, STEP with each look, as in life: after its start, and never for so long that calls hang.
 """
 

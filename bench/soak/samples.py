@@ -12,7 +12,8 @@ from proxy.exchange.provider import Json
 MIB: Final = 1024 * 1024
 # The pool's clock is one for each pool, and so shows pools that a reload retired and nobody closed.
 TRANSIENT: Final = (
-    "exchange", "flight", "upstream call", "tunnel", "relay drain", "cache put", "probe", "look up", "close origin",
+    "exchange", "flight", "upstream call", "tunnel", "relay drain", "cache put", "dial", "upload", "look up",
+    "close origin",
 )  # fmt: skip
 
 

@@ -118,9 +118,19 @@ def _chat_event_matters(event: bytes) -> bool:
     return event.find(b'"error"') >= 0 or (len(event) < _LONGEST_DONE and event.find(b"[DONE]") >= 0)
 
 
+def _chat_events_may_matter(events: bytes) -> bool:
+    if events.find(b'"usage"') >= 0 and events.count(b'"usage"') != events.count(b'"usage":null'):
+        return True
+    return events.find(b'"error"') >= 0 or events.find(b"[DONE]") >= 0
+
+
 def _typed_event_matters(event: bytes) -> bool:
     return _ENDS_TYPED(event) is not None
 
 
-CHAT_STREAM: Final = StreamShape(_chat_event_matters, read_document, _never, is_failure, end_data=b"[DONE]")
-TYPED_STREAM: Final = StreamShape(_typed_event_matters, read_document, ends_stream, is_failure)
+CHAT_STREAM: Final = StreamShape(
+    _chat_event_matters, read_document, _never, is_failure, end_data=b"[DONE]", may_matter=_chat_events_may_matter
+)
+TYPED_STREAM: Final = StreamShape(
+    _typed_event_matters, read_document, ends_stream, is_failure, may_matter=_typed_event_matters
+)

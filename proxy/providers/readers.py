@@ -84,6 +84,8 @@ class StreamShape:
     ends: this event is the provider's own end of a good answer.
     fails: this event is an error; whatever follows, the answer is not complete.
     end_data: data that is no JSON and ends the stream, e.g. `[DONE]`; empty when there is none.
+    may_matter: False for several events at once of which none is of interest; they are not even taken apart then. Left
+        out where that cannot be told.
     """
 
     is_of_interest: Callable[[bytes], bool]
@@ -91,6 +93,7 @@ class StreamShape:
     ends: Judge
     fails: Judge
     end_data: bytes = b""
+    may_matter: Callable[[bytes], bool] | None = None
 
 
 class SseUsageReader:
@@ -106,7 +109,10 @@ class SseUsageReader:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body."""
-        for event in self._splitter.feed(data):
+        may_matter, splitter = self._shape.may_matter, self._splitter
+        if may_matter is not None and data.endswith(b"\n\n") and splitter.is_between_events and not may_matter(data):
+            return  # whole events: the next bytes begin another one
+        for event in splitter.feed(data):
             if self._is_of_interest(event):
                 self._take(event)
 

@@ -18,6 +18,7 @@ from proxy.upstream.liveness import notice_dead_peer
 from proxy.upstream.resolver import Resolver
 
 _MAX_HEAD = 16_384
+_NEXT_ADDRESS_S = 1.0
 _DEAD_PEER_S = 60.0  # calls notice it sooner, by HTTP/2's own pings: this is for connections without any
 
 
@@ -54,7 +55,10 @@ class Dialer:
             return await self._through_proxy(self._settings.proxy, host, port, tls)
         address = await self._resolver.address(host, port)
         name = host if tls is not None else None
-        return await asyncio.open_connection(*(address or (host, port)), ssl=tls, server_hostname=name)
+        if address is not None:
+            return await asyncio.open_connection(*address, ssl=tls, server_hostname=name)
+        connected = await _connected(host, port)
+        return await asyncio.open_connection(sock=connected, ssl=tls, server_hostname=name)
 
     def _is_exempt(self, host: str) -> bool:
         entries = [entry.strip().lower().lstrip(".") for entry in (self._settings.no_proxy or "").split(",")]
@@ -90,6 +94,29 @@ class Dialer:
         if tls is not None:
             await writer.start_tls(tls, server_hostname=host)
         return reader, writer
+
+
+async def _connected(host: str, port: int) -> socket.socket:
+    """A socket that is connected to one of the host's addresses, tried in the system's order. An address that does not
+    answer (IPv6 that leads nowhere, most often) holds the next one up for a second, not for the whole deadline."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in found[:-1]:
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(_NEXT_ADDRESS_S):
+                return await _connect(socket.socket(family, kind, protocol), address)
+    family, kind, protocol, _, address = found[-1]
+    return await _connect(socket.socket(family, kind, protocol), address)
+
+
+async def _connect(made: socket.socket, address: tuple[object, ...]) -> socket.socket:
+    try:
+        made.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(made, address)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ length must come, or the answer was cut off.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -17,8 +16,10 @@ from proxy.exchange.model import Pours, Response
 from proxy.wire.http2_client import REFUSED_STREAM
 from proxy.wire.http2_outgoing import Outgoing
 
-_FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # in a field's value, they could end it elsewhere
-_NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z ]*+")  # joined by spaces
+# What may stand in a field's name, and in its value, where anything else could end it elsewhere. Taking these out of a
+# text and looking whether anything is left is far faster than a regular expression.
+_NAME_BYTES: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+_VALUE_BYTES: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -311,9 +312,10 @@ class Http2Call(Outgoing, Pours):
 def _status(fields: HeaderList) -> int:
     """The status of an answer's head, pseudo field first; 0 when it is malformed (RFC 9113, section 8.3.2)."""
     name, status = fields[0] if fields else (b"", b"")
-    names = b" ".join([name for name, _ in fields[1:]])
     if name != b":status" or len(status) != 3 or not status.isdigit() or status < b"100" or status == b"101":
         return 0
-    if not _NAMES.fullmatch(names) or _FORBIDDEN.search(b"".join([value for _, value in fields[1:]])):
+    names = b"".join([name for name, _ in fields[1:]])
+    values = b"".join([value for _, value in fields[1:]])
+    if names.translate(None, _NAME_BYTES) or values.translate(None, _VALUE_BYTES):
         return 0
     return int(status)

@@ -5,6 +5,7 @@ Rules: only what a client needs, and that strictly: anything a server may not se
 they are consumed: so a reader that stops holds up its own stream and no other one.
 """
 
+import struct
 from typing import Final
 
 from proxy.exchange.headers import HeaderList
@@ -28,6 +29,7 @@ STREAM_WINDOW: Final = 1_048_576  # what waits for one reader: 100 ms of round t
 _CONNECTION_WINDOW: Final = 16_777_216
 _MAX_FRAME_BYTES: Final = 16_384  # the default: we announce no other
 _MAX_HEAD_BYTES: Final = 65_536
+_FRAME_HEAD: Final = struct.Struct(">HBBBI").unpack_from  # the length's two upper bytes and its last one, then the rest
 _LAST_STREAM_ID: Final = 2**31 - 1
 _HEADER_TABLE_SIZE, _ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _MAX_FRAME = 0x1, 0x2, 0x3, 0x4, 0x5
 
@@ -141,16 +143,16 @@ class Http2Client:
         """Take bytes from the server and tell the calls. Raises Http2Error."""
         if self._pending:
             data = self._pending + data
-        at, size, number = 0, len(data), int.from_bytes
+        at, size = 0, len(data)
         while size - at >= 9:
-            length = number(data[at : at + 3])
+            high, low, kind, flags, stream_id = _FRAME_HEAD(data, at)
+            length = high << 8 | low
             if length > _MAX_FRAME_BYTES:
                 raise self._fail(FRAME_SIZE_ERROR)
             end = at + 9 + length
             if end > size:
                 break
-            kind, flags = data[at + 3], data[at + 4]
-            stream_id = number(data[at + 5 : at + 9]) & 0x7FFFFFFF
+            stream_id &= 0x7FFFFFFF
             payload = data[at + 9 : end]
             at = end
             if self._head is not None and kind != CONTINUATION:

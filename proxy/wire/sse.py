@@ -33,12 +33,16 @@ class SseSplitter:
         """The events that are complete now."""
         if self.overflowed or not data:
             return []
-        is_between_events = not (self._pending or self._at_start or self._skip_lf)
-        if is_between_events and b"\r" not in data and not data.startswith(b"\n"):
+        if self.is_between_events and b"\r" not in data and not data.startswith(b"\n"):
             end = data.find(b"\n\n")
             if 0 < end == len(data) - 2 and end <= self._max_event_bytes:
                 return [data[:end]]
         return self._feed_slowly(data)
+
+    @property
+    def is_between_events(self) -> bool:
+        """Nothing is held back, and nothing that comes can belong to what went before."""
+        return not (self._pending or self._at_start or self._skip_lf)
 
     def rest(self) -> bytes:
         """Bytes of an event that has not ended. After an overflow: all that was fed up to it and did not come out, for

@@ -166,7 +166,7 @@ async def given_up(called: Exchange) -> UpstreamCall:
 
 
 async def test_an_answer_that_nobody_waits_for_any_more_is_counted_all_the_same() -> None:
-    """pyreqwest cannot take a request back before its head: the provider answers, and charges."""
+    """The provider has read it: it answers, and charges."""
     called, head, tasks = chatting(CHAT), asyncio.Event(), TaskSet()
     watching = Watching()
     called.watchers.append(lambda response: watching)

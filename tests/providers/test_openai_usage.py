@@ -287,3 +287,27 @@ def test_bytes_without_shape_are_complete_once_there_are_any() -> None:
     reader.feed(b"ID3")
     assert reader.is_complete()
     assert reader.usage() is None
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (DELTA, DELTA + DELTA + LAST + DELTA, DONE),
+        (DELTA, DELTA + DELTA, LAST + DONE),
+        (DELTA, DELTA, DELTA + LAST, DELTA + DONE),
+        (DELTA, DELTA + LAST[:9], LAST[9:] + DELTA, b"\r\n" + DELTA, DONE),
+    ],
+)
+def test_what_matters_is_found_among_events_that_come_together(pieces: tuple[bytes, ...]) -> None:
+    reader = SseUsageReader(CHAT_STREAM)
+    for piece in pieces:
+        reader.feed(piece)
+    assert reader.usage() == EXPECTED
+    assert reader.is_complete()
+
+
+def test_an_error_among_events_that_come_together_is_a_failure() -> None:
+    reader = SseUsageReader(CHAT_STREAM)
+    for piece in (DELTA, DELTA + b'data: {"error":{"message":"overloaded"}}\n\n' + DELTA, DONE):
+        reader.feed(piece)
+    assert not reader.is_complete()

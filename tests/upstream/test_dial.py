@@ -1,6 +1,7 @@
 """Ways to an origin other than straight there: a corporate proxy, addresses fixed by hand, raw connections."""
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
 
@@ -177,3 +178,29 @@ async def test_a_raw_connection_has_a_deadline(ca: TestCa) -> None:
         for writer in held:
             writer.close()
     assert (raised.value.code, raised.value.status) == ("connection_timeout", 504)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_a_name_with_several_addresses_is_tried_at_each(address: str) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    try:
+        server = await asyncio.start_server(hang_up, address, 0)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    async with server:
+        found = {each[4][0] for each in socket.getaddrinfo("localhost", None)}
+        if address not in found:
+            pytest.skip("localhost has no such address")
+        _, writer = await dialer().open("localhost", server.sockets[0].getsockname()[1])
+        assert writer.get_extra_info("peername")[0] == address
+        writer.transport.abort()
+
+
+async def test_a_refusal_at_each_address_is_a_refusal() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with pytest.raises(UpstreamError) as raised:
+        await dialer().open("localhost", port)
+    assert (raised.value.code, raised.value.sent) == ("connection_refused", False)
