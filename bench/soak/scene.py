@@ -127,7 +127,10 @@ def settings(directory: Path, simulator: SimulatorProcess, variant: int) -> Json
             "keepalive_s": 1.0,
             "retries": 2 - variant % 2,
         },
-        "cache": {"memory": {"max_bytes": _CACHE_BYTES >> (variant // 2 % 2)}, "ttl_s": 3600.0 + variant},
+        "cache": {
+            "memory": {"max_bytes": _CACHE_BYTES >> (variant // 2 % 2), "repeats_max_bytes": _CACHE_BYTES},
+            "ttl_s": 3600.0 + variant,
+        },
         "limits": {"max_request_bytes": 262_144, "client_idle_s": 60.0, "client_head_s": 60.0},
         "ledger": {"flush_s": 0.2},
         "drain": {"timeout_s": 5.0},
