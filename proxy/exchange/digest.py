@@ -1,8 +1,9 @@
 """Keyed digests: equal for equal contents, and for nobody else who lacks the key.
 
-SHA-256 after one block that only the key's holder knows. Processors have instructions for it: 1 KB takes 1 us,
-where keyed BLAKE2b takes 4. Digests are compared and never given out as proof of anything, so that it is no matter that
-whoever has one could digest a longer content.
+SHA-256 after one block that only the key's holder knows. Where the processor has instructions for it, a call of 1 KB
+takes 1.1 us, and keyed BLAKE2b 1.6; without them BLAKE2b would be the faster one.
+Digests are compared and never given out as proof of anything, so that it is no matter that whoever has one could digest
+a longer content.
 """
 
 import hashlib
