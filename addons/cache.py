@@ -139,7 +139,8 @@ class CacheStage:
 
 
 class Recorder:
-    """Collects an answer's body while it passes; stores it if it ends well."""
+    """Collects an answer's body while it passes; stores it if it ends well. What a flight keeps of it, up to the same
+    limit, need not be kept twice."""
 
     def __init__(self, cache: CacheStage, exchange: Exchange, key: bytes, response: Response, limit: int) -> None:
         self._cache = cache
@@ -148,7 +149,9 @@ class Recorder:
         self._status = response.status
         self._headers = without(response.headers, _NOT_STORED)  # as they are now: stages above add their own
         self._room = limit
-        self._history: History | None = History()
+        shared = None if isinstance(response.body, bytes) else exchange.history
+        self._is_shared = shared is not None
+        self._history: History | None = shared or History()
 
     def feed(self, chunk: bytes) -> None:
         history = self._history
@@ -158,7 +161,7 @@ class Recorder:
         if self._room < 0:
             self._history = None
             return
-        if history.append(chunk):
+        if not self._is_shared and history.append(chunk):
             history.pack()
 
     def end(self, ending: Ending) -> None:

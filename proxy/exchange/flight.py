@@ -33,7 +33,7 @@ class Flight:
         self._lag = lag_bytes
         self._ahead = min(AHEAD_BYTES, lag_bytes)
         self._head: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self.history = History()  # less what is no longer kept, all of it read by every reader
+        self.history = exchange.history = History()  # less what is no longer kept, all of it read by every reader
         self._received = 0
         self._readers: set[FlightReader] = set()
         self._ended = False

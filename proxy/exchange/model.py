@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.exchange.headers import HeaderList
+from proxy.exchange.history import History
 from proxy.exchange.provider import UNKNOWN, CallFacts, Json, Operation, Provider, UsageReader
 from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
@@ -188,6 +189,7 @@ class Exchange:
     replayed: object | None = field(default=None, repr=False)  # the store's entry that answers this call
     seen_before: bool = False  # `would_answer_again`, and an identical call was answered within the ttl
     call: UpstreamCall | None = None
+    history: History | None = field(default=None, repr=False)  # what a flight keeps of the answer's body as it comes
     watchers: list[Watcher] = field(default_factory=list)  # asked for taps when an upstream response arrives
 
     # the way back

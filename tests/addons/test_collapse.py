@@ -1,9 +1,11 @@
 """Which calls share a flight, and which want one of their own."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
+from addons.cache import CacheStage
 from addons.collapse import Collapse
 from addons.observe import Observe
 from proxy.exchange.errors import UpstreamError
@@ -11,8 +13,9 @@ from proxy.exchange.flight import Flight
 from proxy.exchange.model import Ending, Exchange, Response
 from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
+from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
-from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
+from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed, cost
 from tests.support.exchanges import SSE, Fed, Origin, Pieces, Watching, answer, calling, settings, turns
 from tests.support.waiting import until
 
@@ -260,3 +263,36 @@ async def test_a_call_that_all_have_left_meanwhile_is_not_made() -> None:
     await until(lambda: len(peer.landings) == 1, "the flight is over")
     assert together.bodies == []
     assert together.stage.in_flight() == 0
+
+
+async def test_a_long_stream_is_replayed_late_readers_included_and_stored_whole() -> None:
+    """Longer than what is kept unpacked: late readers and the cache get it from the flight's history."""
+    together, store, tasks = Together(), MemoryStore(1 << 20), TaskSet()
+    cache = CacheStage(store, settings(), tasks, cost)
+    middle = [b'data: {"choices":[{"delta":{"content":"%d"}}]}\n\n' % number for number in range(1_000)]
+    whole = [FIRST, *middle, SECOND, USAGE, DONE]
+
+    async def ask(called: Exchange) -> Response:
+        chain = calling(cache, together.stage, Observe(TaskSet()), end=together.origin)
+        return await chain(called)
+
+    first = asyncio.ensure_future(_read(ask, chatting()))
+    await until(lambda: together.bodies != [], what="the call")
+    for piece in whole[:800]:
+        together.bodies[0].feed(piece)
+    await turns(2_000)
+    late = asyncio.ensure_future(_read(ask, chatting()))
+    await turns()
+    for piece in whole[800:]:
+        together.bodies[0].feed(piece)
+    together.bodies[0].end()
+    assert await first == await late == b"".join(whole)
+    await tasks.wait(5)
+    called = chatting()
+    assert (await ask(called)).body == b"".join(whole)
+    assert called.outcome is Outcome.HIT
+    assert len(together.bodies) == 1
+
+
+async def _read(ask: Callable[[Exchange], Awaitable[Response]], called: Exchange) -> bytes:
+    return await consumed(await ask(called))
