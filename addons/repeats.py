@@ -54,6 +54,7 @@ VOLATILE = frozenset(
 )
 _MARSHAL_VERSION = 2  # type, length and bytes of each part, without references
 _BODY_BYTES = 262_144  # of a request; digesting a larger one holds others up, and saves little of what the chain costs
+_ONE_IN = 8
 _OVERHEAD_BYTES = 2_048  # what one call takes besides its answer's body: about fifty small objects
 
 
@@ -82,7 +83,7 @@ class Repeat:
 
 
 class KnownRepeats:
-    """Bounded by bytes; what was unused for longest goes first. See proxy.exchange.repeats.Repeats."""
+    """Bounded by bytes; once full, few are let in, and what was unused for longest goes."""
 
     def __init__(
         self, key: bytes, store: Peeking, meter: Meter, limit_bytes: int, labelled: Iterable[str] = ()
@@ -95,6 +96,7 @@ class KnownRepeats:
         self._meter = meter
         self._limit = limit_bytes
         self._used = 0
+        self._candidates = 0
         self._known: OrderedDict[bytes, Repeat] = OrderedDict()
 
     def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes | None:
@@ -144,10 +146,17 @@ class KnownRepeats:
         if [*fields, *said] != response.headers:
             return
         self._forget(key)
+        if self._used + len(body) + _OVERHEAD_BYTES > self._limit and not self._admits():
+            return
         self._known[key] = Repeat(exchange, response.status, fields, body, self._meter)
         self._used += len(body) + _OVERHEAD_BYTES
         while self._used > self._limit:
             self._forget(next(iter(self._known)))
+
+    def _admits(self) -> bool:
+        """Once full, one in so many: or more calls than fit would push each other out before they come again."""
+        self._candidates += 1
+        return self._candidates % _ONE_IN == 0
 
     def _forget(self, key: bytes) -> None:
         repeat = self._known.pop(key, None)

@@ -151,7 +151,7 @@ class Memory(Section):
 
     max_bytes: Annotated[int, Field(ge=0)] = 128 * MIB  # of all workers; everything an entry holds is counted
     # Answers in one piece for calls that say the same as a hit before: a third of a hit's time. 0: none.
-    repeats_max_bytes: Annotated[int, Field(ge=0)] = 16 * MIB
+    repeats_max_bytes: Annotated[int, Field(ge=0)] = 32 * MIB
 
 
 class Cache(Section):

@@ -19,7 +19,8 @@ def run(run: Run) -> Section:
     """16 connections, the same call again and again, for answers of three sizes."""
     direct, ours = Direct(), Skinflint()
     logging = Skinflint("Skinflint, info log", log_level="info")
-    contestants: list[Contestant] = [direct, ours, logging, *run.rivals("hit")]
+    through = Skinflint("Skinflint, each through the chain", settings=("cache.memory.repeats_max_bytes=0",))
+    contestants: list[Contestant] = [direct, ours, logging, through, *run.rivals("hit")]
     with run.field(contestants, repeating=contestants) as field:
         measured = {size: _rounds(run, field, size) for size in _SIZES}
         _prove_hits(field)
@@ -37,6 +38,10 @@ def run(run: Run) -> Section:
         checks=tuple(rate_checks("hits of 1 KB", _TARGETS, smallest, field, ours.name)),
         remarks=(
             load_remark(smallest, direct.name),
+            (
+                "Skinflint answers a call that says the same as a hit before by a short way; one row has that turned "
+                "off, and shows what the first hit of each call costs, and every hit over HTTP/2."
+            ),
             (
                 "mitmdump's addon looks at the size that is asked for and always gives the same bytes, nginx compares "
                 "the body with nothing but its own key; Skinflint reads the request, finds its fingerprint, obeys "

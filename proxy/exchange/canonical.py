@@ -100,14 +100,20 @@ def canonical_json(raw: bytes, parsed: object = None) -> bytes:
     """
     try:
         if _may_hold_big_integer(raw):
-            return json.dumps(_load_without_loss(raw), sort_keys=True, separators=(",", ":")).encode()
+            return _written(_load_without_loss(raw))
         if parsed is None:
             parsed = orjson.loads(raw)
-        if orjson.dumps(parsed) != raw:
-            _load_without_loss(raw)
+        if (rewritten := orjson.dumps(parsed)) != raw:
+            loaded = _load_without_loss(raw)
+            if _may_hold_big_integer(rewritten):  # orjson writes 2.1e-05 with all its noughts
+                return _written(loaded)
         return orjson.dumps(parsed, option=orjson.OPT_SORT_KEYS)
     except (ValueError, TypeError, RecursionError):
         return raw
+
+
+def _written(loaded: object) -> bytes:
+    return json.dumps(loaded, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _may_hold_big_integer(raw: bytes) -> bool:

@@ -132,8 +132,23 @@ async def test_what_was_unused_for_longest_goes_first() -> None:
     for number in range(8):
         known.remember(entry, key=b"%d" % number)
     assert known.find(b"0") is not None
-    known.remember(entry, key=b"8")
+    for _ in range(8):
+        known.remember(entry, key=b"8")
     assert [number for number in range(9) if known.find(b"%d" % number) is None] == [1]
+
+
+async def test_more_calls_than_fit_do_not_push_each_other_out() -> None:
+    """Asked in turn, again and again, each would be dropped before it comes again."""
+    known = Known(limit_bytes=40_000)
+    entry = await known.hold(b"x" * 2_800)  # eight of them fit
+    found = 0
+    for _ in range(20):
+        for number in range(10):
+            if known.find(b"%d" % number) is not None:
+                found += 1
+            else:
+                known.remember(entry, key=b"%d" % number)
+    assert found > 100
 
 
 async def test_the_same_call_is_counted_once() -> None:

@@ -113,6 +113,11 @@ def test_the_form_is_its_own_form(value: dict[str, Value], rng: random.Random) -
     assert canonical_json(canonical) == canonical
 
 
+def test_a_small_number_has_one_form_however_it_is_written() -> None:
+    forms = {canonical_json(b'{"a":%s}' % form) for form in (b"2.109204431505628e-05", b"0.00002109204431505628")}
+    assert len(forms) == 1
+
+
 NUMBERS = [b"1", b"1.0", b'"1"', b"true", b"-1", b"0.1", b"0.10000000001", b"[1]", b'{"1":1}', b"null", b"10", b"1e1"]
 
 
