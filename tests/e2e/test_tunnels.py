@@ -166,7 +166,7 @@ async def test_an_origin_that_cannot_be_reached_fails_the_connect(proxy: Running
     async with await connect(proxy.port()) as client:
         client.send(b"CONNECT 127.0.0.1:1 HTTP/1.1\r\nhost: 127.0.0.1:1\r\n\r\n")
         answer = await client.answer()
-        assert (answer.status, answer.header("proxy-status")) == (502, "skinflint; error=connection_failed")
+        assert (answer.status, answer.header("proxy-status")) == (502, "skinflint; error=connection_refused")
         assert await client.read_all() == b""
 
 
