@@ -101,6 +101,7 @@ class Skinflint:
     name: str = "Skinflint"
     settings: tuple[str, ...] = ()
     log_level: str = "warning"
+    cores: frozenset[int] = frozenset({PROXY_CORE})
     ready_s: float = 0.0  # from its start to its first good answer on /readyz
     _program: Program | None = field(default=None, init=False)
 
@@ -112,7 +113,7 @@ class Skinflint:
         command += ["--data-dir", str(directory / "data"), "--upstream-ca", str(upstream.certificates.ca)]
         for setting in (f"upstream.resolve={resolve}", f"log.level={self.log_level}", *self.settings):
             command += ["--set", setting]
-        self._program = Program(command, core=PROXY_CORE, log=directory / "log")
+        self._program = Program(command, core=self.cores, log=directory / "log")
         self.ready_s = self._program.wait_until(lambda: listens(port) and _is_ready(admin))
         ca = directory / "data" / "ca" / "skinflint-ca.pem"
         return Target(("127.0.0.1", port), is_proxy=True, ca=ca, pid=self._program.pid, admin=admin)

@@ -25,9 +25,10 @@ _PR_SET_PDEATHSIG: Final = 1
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def pin(core: int) -> None:
-    """Bind the calling process to a core, where the machine has that many."""
-    os.sched_setaffinity(0, {core % (os.cpu_count() or 1)})
+def pin(core: int | frozenset[int]) -> None:
+    """Bind the calling process to a core or several, where the machine has that many."""
+    cores = {core} if isinstance(core, int) else core
+    os.sched_setaffinity(0, {each % (os.cpu_count() or 1) for each in cores})
 
 
 def children(pid: int) -> list[int]:
@@ -62,13 +63,13 @@ def resident_mib(pid: int) -> float:
 
 
 class Program:
-    """A program of ours on a core of its own. Leaving it stops it."""
+    """A program of ours on a core of its own, or on several. Leaving it stops it."""
 
     def __init__(
         self,
         command: Sequence[str],
         *,
-        core: int,
+        core: int | frozenset[int],
         log: Path,
         variables: Mapping[str, str] | None = None,
         user: str | None = None,

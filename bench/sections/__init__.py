@@ -19,6 +19,7 @@ from bench.sections import (
     start,
     streams,
     tunnel,
+    workers,
 )
 
 SECTIONS: Final[Mapping[str, Callable[[Run], Section]]] = MappingProxyType(
@@ -34,6 +35,7 @@ SECTIONS: Final[Mapping[str, Callable[[Run], Section]]] = MappingProxyType(
         "generator": generator.run,
         "handshakes": handshakes.run,
         "tunnel": tunnel.run,
+        "workers": workers.run,
         "growth": growth.run,
     }
 )
