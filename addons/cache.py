@@ -26,7 +26,7 @@ from proxy.tasks import TaskSet
 type PriceOf = Callable[[Exchange, Usage | None], int | None]
 
 _NOT_STORED = (b"set-cookie", b"set-cookie2")
-_SEEN_LIMIT = 100_000  # fingerprints remembered for the report: about 12 MB
+_SEEN_LIMIT = 30_000  # fingerprints remembered for the report: about 8 MB
 
 
 class CacheStage:
