@@ -54,7 +54,7 @@ class Squid(Rival):
 
     def __init__(self, work: Work, *, is_bumped: bool) -> None:
         super().__init__("squid, ssl-bump" if is_bumped else "squid, tunnel (reads nothing)", work)
-        self._is_bumped = is_bumped
+        self.is_bumped = is_bumped
 
     def why_missing(self) -> str | None:
         if self.work == "hit":
@@ -65,7 +65,7 @@ class Squid(Rival):
 
     def launch(self, upstream: Upstream, directory: Path) -> Launch:
         (port,) = free_ports(1)
-        template = (_BUMP if self._is_bumped else _TUNNEL) + _BASE
+        template = (_BUMP if self.is_bumped else _TUNNEL) + _BASE
         text = template.format(directory=directory, port=port, upstream=upstream.port, certgen=_CERTGEN, host=HOST)
         path = directory / "squid.conf"
         path.write_text(text)
@@ -78,10 +78,10 @@ class Squid(Rival):
         target = Target(
             ("127.0.0.1", port),
             is_proxy=True,
-            ca=directory / "ca.pem" if self._is_bumped else upstream.certificates.ca,
+            ca=directory / "ca.pem" if self.is_bumped else upstream.certificates.ca,
             pid=None,
-            tunnel_to=f"{HOST}:443" if self._is_bumped else f"127.0.0.1:{upstream.port}",
-            has_strict_certificates=not self._is_bumped,
+            tunnel_to=f"{HOST}:443" if self.is_bumped else f"127.0.0.1:{upstream.port}",
+            has_strict_certificates=not self.is_bumped,
         )
         return Launch((_program() or "squid", "-N", "-f", str(path)), target, lambda: listens(port), user=user)
 

@@ -5,7 +5,6 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,10 +12,11 @@ from typing import Final
 from bench.byte_source import PIECE, order
 from bench.contestants import Contestant, Direct, Mitmdump, Skinflint
 from bench.failures import BenchFailed
-from bench.field import Run
+from bench.field import Field, Run
 from bench.figures import ratios, spread
 from bench.processes import LOAD_CORE, Program, cpu_seconds
 from bench.report import Check, Section, Table
+from bench.rivals.squid import Squid
 from bench.target import Target
 
 _MIB: Final = 1024 * 1024
@@ -46,7 +46,9 @@ class Moved:
 
 def run(run: Run) -> Section:
     """Down and up in alternating rounds."""
-    contestants: tuple[Contestant, ...] = (Direct(), Skinflint(), Mitmdump("tunnel", (r"ignore_hosts=127\.0\.0\.1",)))
+    ours, stock = Skinflint(), Mitmdump("tunnel", (r"ignore_hosts=127\.0\.0\.1",))
+    squid = [each for each in run.rivals("forward") if isinstance(each, Squid) and not each.is_bumped]
+    contestants: list[Contestant] = [Direct(), ours, stock, *squid]
     found: dict[tuple[str, bool], list[Moved]] = {}
     with tempfile.TemporaryDirectory(dir=run.directory) as directory:
         ready = Path(directory) / "ready.json"
@@ -55,21 +57,20 @@ def run(run: Run) -> Section:
         with Program(command, core=LOAD_CORE, log=Path(directory) / "log", variables=variables) as source:
             source.wait_until(ready.exists)
             port = int(json.loads(ready.read_text())["port"])
-            with run.up(*contestants) as targets:
+            with run.field(contestants) as field:
                 for number in range(run.scale.rounds + 1):  # the first one warms up
-                    for contestant, target in zip(contestants, targets, strict=True):
+                    for entrant in field.entrants:
                         for is_up in (False, True):
-                            moved = _move(target, port, run.scale.seconds / 2, is_up=is_up)
+                            moved = _move(entrant.target, port, run.scale.seconds / 2, is_up=is_up)
                             if number:
-                                found.setdefault((contestant.name, is_up), []).append(moved)
-                        run.say(f"round {number}: {contestant.name}: {moved.rate:,.0f} MiB/s up")
-    return _section([each.name for each in contestants], found)
+                                found.setdefault((entrant.name, is_up), []).append(moved)
+                        run.say(f"round {number}: {entrant.name}: {moved.rate:,.0f} MiB/s up")
+    return _section(field, found, ours.name, stock.name)
 
 
-def _section(names: Sequence[str], found: dict[tuple[str, bool], list[Moved]]) -> Section:
-    _, ours, stock = names
-    rows = []
-    for name in names:
+def _section(field: Field, found: dict[tuple[str, bool], list[Moved]], ours: str, stock: str) -> Section:
+    rows: list[tuple[str, ...]] = [(name, "–", reason, "–") for name, reason in field.absent.items()]
+    for name in [entrant.name for entrant in field.entrants]:
         for is_up in (False, True):
             rounds = found[name, is_up]
             cpu = spread([each.cpu_per_mib for each in rounds])
@@ -83,7 +84,8 @@ def _section(names: Sequence[str], found: dict[tuple[str, bool], list[Moved]]) -
         title="Tunnels",
         method=(
             "One connection by CONNECT to an address that is no provider, and as many bytes as go through it, in one "
-            "direction at a time. Skinflint relays such connections untouched; mitmdump does so with `ignore_hosts`. "
+            "direction at a time. Skinflint relays such connections untouched; mitmdump does so with `ignore_hosts`, "
+            "squid without ssl-bump. "
             "Client and origin share a core, so that `direct` shows what they can do by themselves."
         ),
         tables=(Table(("", "", "MiB/s", "CPU a MiB, ms"), tuple(rows)),),
