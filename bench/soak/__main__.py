@@ -26,7 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description="Mixed and broken load, for long.")
     default = float(os.environ.get("SOAK_MINUTES") or 30)
     parser.add_argument("--minutes", type=float, default=default, help="of load; default: $SOAK_MINUTES, or 30")
-    parser.add_argument("--warm-up", type=float, metavar="MINUTES", help="default: a tenth of it, at least 10 s")
+    parser.add_argument("--warm-up", type=float, metavar="MINUTES", help="default: a quarter of it, at least 10 s")
     parser.add_argument("--looks", type=int, default=6, help="how often the load stops for a look")
     parser.add_argument("--clients", type=int, default=24)
     parser.add_argument("--seed", type=int, default=1, help="of what the clients do")
@@ -42,7 +42,7 @@ def _say(line: str) -> None:
 
 
 async def _run(arguments: argparse.Namespace, directory: Path) -> Outcome:
-    warm_up = arguments.warm_up if arguments.warm_up is not None else max(arguments.minutes / 10, 1 / 6)
+    warm_up = arguments.warm_up if arguments.warm_up is not None else max(arguments.minutes / 4, 1 / 6)
     plan = Plan(
         warm_up_s=warm_up * 60,
         load_s=arguments.minutes * 60,
