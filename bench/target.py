@@ -53,11 +53,24 @@ class Target:
 
 def connect(target: Target, context: ssl.SSLContext) -> socket.socket:
     """A connection that is ready for requests. Raises BenchFailed when the proxy refuses, or OSError."""
-    raw = socket.create_connection(target.address, timeout=_TIMEOUT_S)
+    raw = open_socket(target.address, target.tunnel_to if target.is_proxy else None)
+    try:
+        connected = context.wrap_socket(raw, server_hostname=HOST) if target.is_tls else raw
+    except BaseException:
+        raw.close()
+        raise
+    connected.setblocking(False)
+    return connected
+
+
+def open_socket(address: tuple[str, int], tunnel_to: str | None) -> socket.socket:
+    """A TCP connection, through the proxy at `address` to `tunnel_to` by CONNECT unless that is None. Raises
+    BenchFailed when the proxy refuses, or OSError."""
+    raw = socket.create_connection(address, timeout=_TIMEOUT_S)
     try:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if target.is_proxy:
-            raw.sendall(f"CONNECT {target.tunnel_to} HTTP/1.1\r\nHost: {target.tunnel_to}\r\n\r\n".encode())
+        if tunnel_to is not None:
+            raw.sendall(f"CONNECT {tunnel_to} HTTP/1.1\r\nHost: {tunnel_to}\r\n\r\n".encode())
             answer = b""
             while b"\r\n\r\n" not in answer:
                 if not (data := raw.recv(4096)):
@@ -65,12 +78,10 @@ def connect(target: Target, context: ssl.SSLContext) -> socket.socket:
                 answer += data
             if b" 200 " not in answer.split(b"\r\n", 1)[0] + b" ":
                 raise BenchFailed(f"the proxy refused: {answer!r}")
-        connected = context.wrap_socket(raw, server_hostname=HOST) if target.is_tls else raw
     except BaseException:
         raw.close()
         raise
-    connected.setblocking(False)
-    return connected
+    return raw
 
 
 def receive(connected: socket.socket) -> bytes | None:

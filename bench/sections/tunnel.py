@@ -17,10 +17,9 @@ from bench.figures import ratios, spread
 from bench.processes import LOAD_CORE, Program, cpu_seconds
 from bench.report import Check, Section, Table
 from bench.rivals.squid import Squid
-from bench.target import Target
+from bench.target import Target, open_socket
 
 _MIB: Final = 1024 * 1024
-_TIMEOUT_S: Final = 60.0
 _CPU_RATIO: Final = 0.5
 _ROOT: Final = Path(__file__).parents[2]
 
@@ -130,20 +129,5 @@ def _take(connection: socket.socket, count: int, buffer: bytearray) -> None:
 
 def _open(target: Target, port: int) -> socket.socket:
     """A connection to the byte source, through the proxy if there is one. Raises BenchFailed or OSError."""
-    address = target.address if target.is_proxy else ("127.0.0.1", port)
-    connection = socket.create_connection(address, timeout=_TIMEOUT_S)
-    try:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if target.is_proxy:
-            connection.sendall(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
-            answer = b""
-            while b"\r\n\r\n" not in answer:
-                if not (data := connection.recv(4096)):
-                    raise BenchFailed(f"the proxy closed instead of connecting: {answer!r}")
-                answer += data
-            if b" 200 " not in answer.split(b"\r\n", 1)[0] + b" ":
-                raise BenchFailed(f"the proxy refused: {answer!r}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    source = f"127.0.0.1:{port}"
+    return open_socket(target.address, source) if target.is_proxy else open_socket(("127.0.0.1", port), None)

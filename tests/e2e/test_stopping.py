@@ -17,7 +17,7 @@ from tests.support.background import Providers
 from tests.support.h2_client import H2Client
 from tests.support.processes import environment, is_alive, wait_until
 from tests.support.raw_client import connect, post, request, secure
-from tests.support.running import command, stopped_within, write_settings
+from tests.support.running import accepts, command, stopped_within, write_settings
 from tests.support.waiting import until
 
 
@@ -34,7 +34,7 @@ async def test_a_live_stream_is_finished_before_the_end(
     proxy = make_proxy(provider)
     client = await begin(proxy, chat(prompt, stream=True))
     proxy.process.popen.send_signal(signal.SIGTERM)
-    await until(lambda: not _accepts(proxy.port()), "nothing new is accepted")
+    await until(lambda: not accepts(proxy.port()), "nothing new is accepted")
     assert proxy.admin("/readyz")[0] == 503
     rest = await read_to_end(client)
     client.abort()
@@ -45,14 +45,6 @@ async def test_a_live_stream_is_finished_before_the_end(
     (row,) = proxy.rows()
     assert (row["status"], row["error"], row["output_tokens"]) == (200, "", 40)
     assert not (proxy.data_dir / runtime.FILE_NAME).exists()
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 async def test_an_http2_client_is_told_and_gets_the_rest(

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -25,7 +24,7 @@ from tests.e2e.calls import CHAT, begin, chat, read_to_end
 from tests.support.background import Providers
 from tests.support.processes import environment, is_alive, wait_until
 from tests.support.raw_client import RawClient, connect, post, secure, tunnel
-from tests.support.running import RunningProxy, command, merged, stopped_within, write_settings
+from tests.support.running import RunningProxy, accepts, command, merged, stopped_within, write_settings
 from tests.support.waiting import until
 
 MOST_CONNECTIONS = 200
@@ -234,14 +233,6 @@ async def test_streams_of_all_workers_are_finished_before_the_end(
     assert [row["status"] for row in proxy.rows()] == [200] * count
     assert not (proxy.data_dir / runtime.FILE_NAME).exists()
     assert list(proxy.data_dir.glob("workers-*")) == []
-
-
-def accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 async def test_a_reload_reaches_all_workers_and_those_that_replace_them(

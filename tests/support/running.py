@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import re
 import signal
+import socket
 import sqlite3
 import ssl
 import time
@@ -223,3 +224,12 @@ def stopped_within(process: RunningProcess, deadline_s: float = DEADLINE_S) -> f
     started = time.monotonic()
     wait_until(lambda: not process.is_running(), "the process has ended", deadline_s=deadline_s)
     return time.monotonic() - started
+
+
+def accepts(port: int) -> bool:
+    """Something on this machine takes connections at that port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
