@@ -21,6 +21,7 @@ from config.schema import Settings
 from proxy.exchange.chain import Stage
 from proxy.providers.registry import Registry
 from proxy.stores.base import Peeking, Store
+from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
 
 
@@ -32,6 +33,7 @@ class Parts:
     pricing: Pricing
     settled: Settled
     store: Store
+    rules: Rules
     tasks: TaskSet
     fingerprint_key: bytes
     extra: tuple[Stage, ...] = ()
@@ -40,7 +42,7 @@ class Parts:
 
 def chain(settings: Settings, parts: Parts) -> list[Stage]:
     """The stages in path order, outermost first."""
-    cache = CacheStage(parts.store, settings, parts.tasks, parts.pricing.cost)
+    cache = CacheStage(parts.store, settings, parts.tasks, parts.pricing.cost, stamp=lambda: parts.rules.stamp)
     return [
         Meter(parts.pricing, parts.settled, response_headers=settings.cache.response_headers),
         Identify(parts.registry, settings),

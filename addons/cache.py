@@ -1,5 +1,7 @@
 """cache: answers from what is stored, and stores what is complete.
 
+`stamp`: the highest stamp of a rule of invalidation that is known now (proxy/stores/rules.py).
+
 Rules: only calls that policy lets be answered again; only complete answers with a success status; the client's
 Cache-Control is obeyed (RFC 9111), and every answer says what happened (RFC 9211). For calls that only
 `cache.sampling: deterministic` keeps out, it remembers which have been asked before, so that reports can say what
@@ -17,7 +19,7 @@ from proxy.exchange.chain import Handler
 from proxy.exchange.errors import Refusal
 from proxy.exchange.headers import HeaderList, first, without
 from proxy.exchange.history import History
-from proxy.exchange.model import Ending, Exchange, Response, Tap
+from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall
 from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
 from proxy.stores.base import Entry, Store, pack
@@ -41,11 +43,13 @@ class CacheStage:
         tasks: TaskSet,
         price_of: PriceOf,
         *,
+        stamp: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
         seen_limit: int = _SEEN_LIMIT,
     ) -> None:
         self._store = store
         self._seen_limit = seen_limit
+        self._stamp = stamp
         self._clock = clock
         self._enabled = settings.cache.enabled
         self._max_bytes = settings.limits.max_answer_bytes
@@ -71,6 +75,7 @@ class CacheStage:
         if directives.only_if_cached:
             raise _not_cached()
         exchange.outcome = Outcome.MISS
+        exchange.epoch = self._stamp()
         exchange.cache_status = "fwd=request" if directives.no_cache else (exchange.cache_status or "fwd=uri-miss")
         exchange.watchers.append(lambda response: self._recorder(exchange, key, response))
         return await call_next(exchange)
@@ -121,6 +126,10 @@ class CacheStage:
             model=(usage.model if usage is not None else "") or exchange.facts.model,
             usage=usage,
             cost_nanousd=self._price_of(exchange, usage),
+            epoch=exchange.epoch,
+            took_ms=_took_ms(call, time.monotonic()),
+            labels=exchange.labels,
+            credential=exchange.credential[:12],
         )
         self._tasks.spawn(self._store.put(key, entry), name="cache put")
 
@@ -169,6 +178,10 @@ class Recorder:
         if ending is Ending.COMPLETE and self._history is not None and call is not None and call.complete:
             self._cache.store(self._exchange, self._key, self._status, self._headers, self._history.joined())
         self._history = None
+
+
+def _took_ms(call: UpstreamCall | None, now: float) -> int:
+    return 0 if call is None else round(((call.ended_at or now) - call.started_at) * 1000)
 
 
 def _not_cached() -> Refusal:

@@ -55,13 +55,17 @@ class Collapse:
         if directives.no_store or directives.no_cache:
             return await call_next(exchange)  # this client wants an answer of its own
         flight = self._flights.get(key)
-        if flight is not None and flight.joinable and flight.readers <= self._max_followers:
+        if flight is not None and self._may_join(exchange, flight):
             return await self._follow(exchange, flight)
         flight = Flight(exchange, keep_bytes=self._keep_bytes, lag_bytes=self._lag_bytes)
         self._flights[key] = flight
         handler = call_next if self._peers is None else self._among(self._peers, flight, call_next)
         flight.start(self._tasks, handler, lambda: self._forget(key, flight))
         return await flight.join()
+
+    def _may_join(self, exchange: Exchange, flight: Flight) -> bool:
+        """A call that came after an invalidation gets no answer that was under way before it."""
+        return flight.joinable and flight.readers <= self._max_followers and flight.exchange.epoch >= exchange.epoch
 
     async def _follow(self, exchange: Exchange, flight: Flight) -> Response:
         _follows(exchange)

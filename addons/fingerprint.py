@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
-from config.schema import Cache
+from config.caching import Cache
 from proxy.exchange.canonical import (
     canonical_body,
     canonical_headers,

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 
 import orjson
 
-from config.schema import OperationPolicy, Route, Settings
+from config.caching import OperationPolicy
+from config.schema import Route, Settings
 from proxy.exchange.chain import Handler
 from proxy.exchange.headers import HeaderList, without
 from proxy.exchange.model import Exchange, Response
@@ -95,6 +96,15 @@ def effective(settings: Settings, operation: str, route: OperationPolicy = _NO_P
         sampling=settings.cache.sampling,
         collapse=settings.collapse.enabled,
         tools=settings.cache.tools,
+        max_messages=settings.cache.max_messages,
+        max_bytes=settings.cache.max_bytes,
+        sensitive=settings.cache.sensitive,
+        stale_while_revalidate_s=settings.cache.stale_while_revalidate_s,
+        stale_if_error_s=settings.cache.stale_if_error_s,
+        refresh_ahead=settings.cache.refresh_ahead,
+        buckets=settings.cache.buckets,
+        elements=settings.batch.enabled,
+        semantic="off",
     )
     return general.model_copy(update={**_said(named), **_said(route)})
 

@@ -33,8 +33,17 @@ def _files(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     files: list[tuple[KeyPath, Path]] = [
         (("upstream", "extra_ca", index), file) for index, file in enumerate(settings.upstream.extra_ca)
     ]
-    if settings.cost.prices is not None:
-        files.append((("cost", "prices"), settings.cost.prices))
+    cache = settings.cache
+    single: list[tuple[KeyPath, Path | None]] = [
+        (("cost", "prices"), settings.cost.prices),
+        (("cache", "key_file"), cache.key_file),
+        (("cache", "encryption", "key_file"), cache.encryption.key_file),
+        (("cache", "redis", "password_file"), cache.redis.password_file),
+        (("cache", "redis", "ca"), cache.redis.ca),
+        (("cache", "redis", "certificate"), cache.redis.certificate),
+        (("cache", "redis", "key"), cache.redis.key),
+    ]
+    files += [(path, file) for path, file in single if file is not None]
     for path, file in files:
         if not file.is_file():
             yield path, f"there is no file {file}"

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-SECRET_KEYS: Final = frozenset({"upstream.proxy", "ledger.url"})  # URLs that may carry a password
+SECRET_KEYS: Final = frozenset({"cache.redis.url", "ledger.url", "upstream.proxy"})  # URLs that may carry a password
 _USERINFO = re.compile(r"(?<=://)[^@/\s]*@")
 _SHOWN_CHARACTERS: Final = 80
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 
-from config.schema import Section, Settings
+from config.schema import Settings
+from config.section import Section
 
 type KeyPath = tuple[str | int, ...]
 type Annotation = object

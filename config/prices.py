@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from config.errors import Problem, SettingsError
 from config.layers import Layer
 from config.places import KeyPath, dotted
-from config.schema import Section
+from config.section import Section
 from config.yaml_file import read_yaml
 
 SHIPPED = Path(__file__).with_name("prices.yaml")

@@ -9,7 +9,7 @@ from importlib.resources import files
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from config.schema import Section
+from config.section import Section
 from proxy.providers.entry import ProviderEntry, StreamUsage
 
 

@@ -89,6 +89,9 @@ def changed_fixed_keys(old: Settings, new: Settings) -> list[str]:
         "data_dir": (old.data_dir, new.data_dir),
         "workers": (old.workers, new.workers),
         "ledger.url": (old.ledger.url, new.ledger.url),
+        "cache.redis": (old.cache.redis, new.cache.redis),
+        "cache.disk": (old.cache.disk, new.cache.disk),
+        "cache.key_file": (old.cache.key_file, new.cache.key_file),
     }
     if old.workers != 1:  # several workers share memory that was made before them
         pairs["cache.memory.max_bytes"] = (old.cache.memory.max_bytes, new.cache.memory.max_bytes)

@@ -7,12 +7,13 @@ from the environment here (load.py does that). Sizes are bytes, times are second
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
-MIB = 1024 * 1024
+from config.caching import Batch, Cache, Collapse, OperationPolicy
+from config.section import MIB, Section
+
 MOST_WORKERS = 256
 
-type Sampling = Literal["deterministic", "any"]
 type Profile = Literal["production", "development"]
 
 
@@ -35,12 +36,6 @@ def _number_or_auto(value: object) -> object:
 
 
 type Workers = Annotated[int | Literal["auto"], BeforeValidator(_number_or_auto)]
-
-
-class Section(BaseModel):
-    """Base of all sections."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class Listener(Section):
@@ -136,49 +131,6 @@ class Limits(Section):
     label_values: Annotated[int, Field(ge=10)] = 200  # distinct values of one metrics label; more become `other`
 
 
-class OperationPolicy(Section):
-    """How the answers to one operation are kept. None: what `cache` says."""
-
-    cache: bool | None = None
-    ttl_s: Annotated[float, Field(gt=0)] | None = None
-    sampling: Sampling | None = None
-    collapse: bool | None = None
-    tools: bool | None = None  # may calls that offer tools be answered again?
-
-
-class Memory(Section):
-    """The tier in this process, or in memory that all workers share."""
-
-    max_bytes: Annotated[int, Field(ge=0)] = 128 * MIB  # of all workers; everything an entry holds is counted
-    # Answers in one piece for calls that say the same as a hit before: a third of a hit's time. 0: none.
-    repeats_max_bytes: Annotated[int, Field(ge=0)] = 32 * MIB
-
-
-class Cache(Section):
-    """Which calls are answered again."""
-
-    enabled: bool = True
-    sampling: Sampling = "deterministic"  # `any` also answers calls whose sampling would vary
-    ttl_s: Annotated[float, Field(gt=0)] = 3600.0
-    memory: Memory = Memory()
-    operations: dict[str, OperationPolicy] = {
-        "models": OperationPolicy(ttl_s=300.0),
-        "embeddings": OperationPolicy(ttl_s=86_400.0),
-        "moderations": OperationPolicy(ttl_s=86_400.0),
-    }
-    share: dict[str, tuple[str, ...]] = {}  # group name -> credential digests (12 digits) that share answers
-    tools: bool = True
-    response_headers: bool = True  # Age, Cache-Status, x-skinflint-*
-
-
-class Collapse(Section):
-    """Joining identical calls in flight. Obeys `cache.sampling`."""
-
-    enabled: bool = True
-    max_followers: Annotated[int, Field(ge=1)] = 10_000
-    max_lag_bytes: Annotated[int, Field(ge=1024)] = 4 * MIB  # a reader further behind than this is cut off
-
-
 class Route(Section):
     """Settings for the calls that match. The first route that matches wins; absent criteria match all."""
 
@@ -254,6 +206,7 @@ class Settings(Section):
     limits: Limits = Limits()
     cache: Cache = Cache()
     collapse: Collapse = Collapse()
+    batch: Batch = Batch()
     compression: Compression = Compression()
     routes: tuple[Route, ...] = ()
     cost: Cost = Cost()

@@ -41,8 +41,10 @@ from proxy.metrics import LiveGauges, Metrics
 from proxy.outlet import Outlet, RetiredPools
 from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
-from proxy.stores.base import Store
+from proxy.stores.admission import Admission
 from proxy.stores.memory import MemoryStore
+from proxy.stores.rules import Rules
+from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
@@ -88,7 +90,9 @@ class Skinflint:
         self._worker = place.index if place is not None else None
         self._calls = CallLog(worker=self._worker)
         self._calls.configure(settings.log)
-        self._store: Store = MemoryStore(settings.cache.memory.max_bytes) if shared is None else shared.store()
+        self._near = MemoryStore(settings.cache.memory.max_bytes) if shared is None else shared.store()
+        self._rules = Rules(time.time)
+        self._store = Tiers(self._near, (), self._rules, self._tasks, Admission())
         self._peers = SharedFlights(place, shared.claims) if place is not None and shared is not None else None
         self._identity = identity or identity_of(settings)
         self._ledger = self._open_ledger(settings)
@@ -189,8 +193,8 @@ class Skinflint:
             self._retired.add(self._outlet)
             self._pool, self._outlet = outlet.pool, outlet
         self._snapshot = snapshot
-        if isinstance(self._store, MemoryStore):  # what workers share is made before they are
-            self._store.resize(settings.cache.memory.max_bytes)
+        if isinstance(self._near, MemoryStore):  # what workers share is made before they are
+            self._near.resize(settings.cache.memory.max_bytes)
         self._calls.configure(settings.log)
         setup_logs(settings.log, worker=self._worker)
 
@@ -208,6 +212,7 @@ class Skinflint:
             pricing=ExchangePricing(book),
             settled=self._settled,
             store=self._store,
+            rules=self._rules,
             tasks=self._tasks,
             fingerprint_key=self._identity.fingerprint_key,
             extra=extra_stages(),

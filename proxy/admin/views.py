@@ -11,7 +11,8 @@ from proxy.counters import Counters
 from proxy.edge.bridge import Bridge, Snapshot
 from proxy.ledger.writer import LedgerWriter
 from proxy.metrics import Gauge
-from proxy.stores.base import Store
+from proxy.stores.base import StoreStats
+from proxy.stores.tiers import Tiers
 
 type Samples = list[tuple[tuple[str, ...], float]]
 
@@ -37,7 +38,7 @@ class Views:
     snapshot: Callable[[], Snapshot]
     state: Callable[[], Literal["starting", "running", "stopping"]]
     bridge: Bridge
-    store: Store
+    store: Tiers
     counters: Counters
     ledger: LedgerWriter | None
     started_at: float
@@ -59,20 +60,13 @@ class Views:
 
     def stats(self) -> dict[str, object]:
         """The body of /v1/stats."""
-        snapshot, cache = self.snapshot(), self.store.stats()
+        snapshot = self.snapshot()
         return {
             "version": version(),
             "uptime_s": round(time.time() - self.started_at, 1),
             "profile": snapshot.settings.profile,
             "calls": self.counters.totals(),
-            "cache": {
-                cache.tier: {
-                    "entries": cache.entries,
-                    "used_bytes": cache.used_bytes,
-                    "limit_bytes": cache.limit_bytes,
-                    "evicted": cache.evicted,
-                }
-            },
+            "cache": {tier.tier: _tier_said(tier) for tier in self.store.each_stats()},
             "client_connections": len(self.bridge.connections),
             "exchanges_in_flight": len(self.bridge.tasks),
             "upstream": [asdict(use) for use in snapshot.pool.use()],
@@ -99,12 +93,10 @@ class Views:
         return [((use.origin, use.protocol), float(use.in_flight)) for use in self.snapshot().pool.use()]
 
     def _cache_bytes(self) -> Samples:
-        stats = self.store.stats()
-        return [((stats.tier,), float(stats.used_bytes))]
+        return [((tier.tier,), float(tier.used_bytes)) for tier in self.store.each_stats()]
 
     def _cache_entries(self) -> Samples:
-        stats = self.store.stats()
-        return [((stats.tier,), float(stats.entries))]
+        return [((tier.tier,), float(tier.entries)) for tier in self.store.each_stats()]
 
     def _clients(self) -> Samples:
         return [((), float(len(self.bridge.connections)))]
@@ -121,3 +113,7 @@ class Views:
         status = self.ledger.status()
         states = (("queued", status.queued), ("written", status.written), ("lost", status.lost))
         return [((state,), float(count)) for state, count in states]
+
+
+def _tier_said(tier: StoreStats) -> dict[str, object]:
+    return {name: value for name, value in asdict(tier).items() if name != "tier"}

@@ -181,6 +181,7 @@ class Exchange:
     fingerprint: bytes | None = None  # None: this call has no twin
 
     # cache, collapse, upstream
+    epoch: int = 0  # the highest stamp of a rule of invalidation that was known before its upstream call
     outcome: Outcome = Outcome.BYPASS
     cache_status: str = ""  # RFC 9211 parameters
     age_s: int | None = None  # of the cached answer that was replayed

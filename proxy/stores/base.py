@@ -1,7 +1,8 @@
 """What a cache tier keeps, and how it is asked.
 
 Rules: an entry is a complete, successful answer, as the origin sent it: same status, fields and body bytes. Its body is
-zstd-compressed here unless the origin had already compressed it. Stores never raise for a key they do not have.
+zstd-compressed here unless the origin had already compressed it. Stores never raise for a key they do not have. Those
+outside this process raise StoreUnavailableError, and nothing else, for what they cannot do now.
 """
 
 import sys
@@ -20,9 +21,16 @@ _PACKER = zstandard.ZstdCompressor(level=_LEVEL)
 _UNPACKER = zstandard.ZstdDecompressor()
 
 
+class StoreUnavailableError(Exception):
+    """A tier cannot answer, or not in time. Its text names no key, answer or credential."""
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Entry:
-    """One answer. `packed`: the body is a zstd frame around the bytes that were received."""
+    """One answer. `packed`: the body is a zstd frame around the bytes that were received.
+
+    What rules of invalidation and the operators look at stands in it: see rules.py for `epoch`.
+    """
 
     status: int
     headers: HeaderList = field(repr=False)
@@ -35,6 +43,13 @@ class Entry:
     model: str
     usage: Usage | None = None
     cost_nanousd: int | None = None
+    epoch: int = 0  # the highest stamp of a rule that was known when its upstream call began
+    took_ms: int = 0  # that call, from its start to its last byte
+    namespace: str = ""
+    tags: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    credential: str = ""  # the caller's digest, 12 hexadecimal digits
+    sensitive: bool = False  # not to be written outside this machine's memory in the clear
     size: int = field(default=0, compare=False)
 
     def age(self, now: float) -> float:
@@ -61,6 +76,8 @@ def size_of(entry: Entry, key: bytes) -> int:
     for name, value in entry.headers:
         total += sys.getsizeof((name, value)) + sys.getsizeof(name) + sys.getsizeof(value)
     total += sys.getsizeof(entry.model) + sys.getsizeof(entry.usage) + 4 * sys.getsizeof(0.0)
+    for text in (*entry.tags, *entry.labels, *entry.labels.values()):
+        total += sys.getsizeof(text)
     return total + 200  # the place in the table: a key, a link in the order and their pointers
 
 
@@ -73,6 +90,10 @@ class StoreStats:
     used_bytes: int
     limit_bytes: int
     evicted: int
+    hits: int = 0
+    misses: int = 0
+    failures: int = 0  # requests that it could not answer
+    is_up: bool = True
 
 
 @runtime_checkable
@@ -85,7 +106,7 @@ class Peeking(Protocol):
 
 
 class Store(Protocol):
-    """One tier."""
+    """One tier. Those outside this process may raise StoreUnavailableError wherever they are awaited."""
 
     async def get(self, key: bytes) -> Entry | None:
         """The entry, fresh or not; the caller judges its age."""

@@ -17,7 +17,7 @@ from proxy.exchange.headers import HeaderList
 from proxy.exchange.usage import Usage
 from proxy.stores.base import Entry
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _PREFIX = struct.Struct("<BBHIII")  # version, packed, status, length of head, of fields, of body
 _CHECKSUM = struct.Struct("<I")
@@ -39,6 +39,13 @@ def seal(entry: Entry, key: bytes) -> bytes:
             entry.model,
             entry.cost_nanousd,
             None if usage is None else _usage_values(usage),
+            entry.epoch,
+            entry.took_ms,
+            entry.namespace,
+            entry.tags,
+            entry.labels,
+            entry.credential,
+            entry.sensitive,
         ]
     )
     fields = _joined(entry.headers)
@@ -63,7 +70,8 @@ def opened(sealed: bytes, key: bytes) -> Entry | None:
     if _CHECKSUM.unpack_from(sealed, _PREFIX.size)[0] != _sum(key, sealed[: _PREFIX.size], content):
         return None
     try:
-        stored_at, ttl_s, provider, operation, model, cost, usage = orjson.loads(sealed[_START:fields_at])
+        stored_at, ttl_s, provider, operation, model, cost, usage, *more = orjson.loads(sealed[_START:fields_at])
+        epoch, took_ms, namespace, tags, labels, credential, sensitive = more
         return Entry(
             status,
             _split(sealed[fields_at:body_at]),
@@ -76,6 +84,13 @@ def opened(sealed: bytes, key: bytes) -> Entry | None:
             model,
             None if usage is None else Usage(*usage),
             cost,
+            epoch,
+            took_ms,
+            namespace,
+            tuple(tags),
+            labels,
+            credential,
+            sensitive,
             len(sealed),
         )
     except (ValueError, TypeError):

@@ -8,6 +8,7 @@ from proxy.exchange.flight import Flight
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import CallRecord, Outcome
 from proxy.stores.memory import MemoryStore
+from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
 from tests.addons.streams import DONE, FIRST, SECOND, USAGE, consumed
 from tests.addons.test_meter import Prices
@@ -29,6 +30,7 @@ def parts(rows: list[CallRecord], *extra: Stage) -> Parts:
         pricing=Prices(),
         settled=rows.append,
         store=MemoryStore(1 << 20),
+        rules=Rules(lambda: 0.0),
         tasks=TaskSet(),
         fingerprint_key=b"k" * 32,
         extra=extra,

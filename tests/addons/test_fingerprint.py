@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.fingerprint import Fingerprint
-from config.schema import Cache
+from config.caching import Cache
 from proxy.exchange.model import Exchange, Request
 from proxy.exchange.provider import Operation
 from tests.support.exchanges import CHAT, REGISTRY, Origin, Pieces, answer, exchange, request

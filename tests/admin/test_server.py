@@ -17,7 +17,11 @@ from proxy.counters import Counters
 from proxy.edge.bridge import Snapshot
 from proxy.ledger.writer import LedgerStatus, LedgerWriter
 from proxy.metrics import LiveGauges
+from proxy.stores.admission import Admission
 from proxy.stores.memory import MemoryStore
+from proxy.stores.rules import Rules
+from proxy.stores.tiers import Tiers
+from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
 from tests.admin.rows import row
@@ -45,7 +49,7 @@ class Operators:
         self.state: Literal["starting", "running", "stopping"] = "running"
         self.ledger = Ledger()
         self.edge = Edge()
-        self.store = MemoryStore(1 << 20)
+        self.store = Tiers(MemoryStore(1 << 20), (), Rules(time.time), TaskSet(), Admission())
         self.counters = Counters()
         self.pool = Pool(Upstream(), Resolver({}, ignore_hosts_file=False))
         origin = Origin(answer())

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from config.caching import OperationPolicy
 from config.errors import SettingsError
 from config.load import SettingsLoader
-from config.schema import Listener, OperationPolicy, Profile, Settings
+from config.schema import Listener, Profile, Settings
 
 type Load = Callable[..., Settings]
 

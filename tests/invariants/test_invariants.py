@@ -26,6 +26,7 @@ from proxy.logs import setup as setup_logs
 from proxy.metrics import Metrics
 from proxy.stores.base import Store
 from proxy.stores.memory import MemoryStore
+from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
 from tests.addons.streams import DONE, FIRST, SECOND, USAGE, BrokenStore, consumed
 from tests.support.exchanges import (
@@ -76,6 +77,7 @@ class Whole:
             pricing=Flat(),
             settled=self.settled,
             store=self.store,
+            rules=Rules(lambda: 0.0),
             tasks=self.tasks,
             fingerprint_key=b"k" * 32,
             extra=extra,

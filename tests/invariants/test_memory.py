@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from addons import Parts, chain
-from config.schema import Cache, Settings
+from config.caching import Cache
+from config.schema import Settings
 from proxy.exchange.chain import compose
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.usage import Usage
 from proxy.providers.registry import Registry
 from proxy.stores.memory import MemoryStore
+from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
 from tests.support.exchanges import CHAT, SSE, Origin, Pieces, answer, request, turns
 
@@ -47,6 +49,7 @@ async def test_an_exchange_is_gone_when_its_call_has_ended(kind: str) -> None:
         pricing=Free(),
         settled=lambda record: None,
         store=MemoryStore(1 << 20),
+        rules=Rules(lambda: 0.0),
         tasks=TaskSet(),
         fingerprint_key=b"k" * 32,
     )

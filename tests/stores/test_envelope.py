@@ -23,6 +23,13 @@ ENTRY = Entry(
     model="modèle",
     usage=Usage(input_tokens=3, output_tokens=4, web_searches=1, model="m", response_id="r", estimated=True),
     cost_nanousd=12_345,
+    epoch=1_700_000_000_000_001,
+    took_ms=812,
+    namespace="default",
+    tags=("a", "é"),
+    labels={"app": "judge"},
+    credential="0123456789ab",
+    sensitive=True,
 )
 
 field_bytes = st.binary(max_size=20).map(lambda value: value.replace(b"\0", b"0"))
@@ -104,10 +111,10 @@ def test_what_cannot_be_written_is_refused(entry: Entry) -> None:
 
 def test_a_change_of_what_is_kept_is_a_new_version() -> None:
     # When this fails: raise VERSION, and say here what that version holds.
-    assert VERSION == 1
+    assert VERSION == 2
     assert [each.name for each in fields(Entry)] == [
         "status", "headers", "body", "packed", "stored_at", "ttl_s", "provider", "operation", "model", "usage",
-        "cost_nanousd", "size",
+        "cost_nanousd", "epoch", "took_ms", "namespace", "tags", "labels", "credential", "sensitive", "size",
     ]  # fmt: skip
     assert [each.name for each in fields(Usage)] == [
         "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",

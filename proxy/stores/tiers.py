@@ -1,0 +1,127 @@
+"""The tiers as one store: this process's memory first, then those outside it, in the order given.
+
+Rules: what is found further out is put into the tiers before it; what is stored goes to the first one at once, and to
+the others behind the call, as far as `admission` lets it. A tier that cannot answer counts as one that has nothing: it
+has its own deadline and its own breaker. No entry that a rule of invalidation covers is ever given or kept, wherever it
+comes from. An answer past its time to live is only given when no tier has a newer one.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from proxy.stores.admission import Admission
+from proxy.stores.base import Entry, Peeking, Store, StoreStats, StoreUnavailableError
+from proxy.stores.rules import Rules
+from proxy.tasks import TaskSet
+
+_PENDING_BYTES: Final = 33_554_432  # on their way to the outer tiers; beyond it they are not written there
+
+
+class NearStore(Store, Peeking, Protocol):
+    """The tier in this process's own memory, or in memory that all workers share."""
+
+
+class Tiers:
+    """See the module. A Store itself, and Peeking."""
+
+    def __init__(
+        self,
+        near: NearStore,
+        outer: Sequence[Store],
+        rules: Rules,
+        tasks: TaskSet,
+        admission: Admission,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.near = near
+        self.outer = tuple(outer)
+        self.rules = rules
+        self._tasks = tasks
+        self._admission = admission
+        self._clock = clock
+        self._pending_bytes = 0
+        self.dropped = 0  # writes to outer tiers that were not made, because too many were under way
+
+    def peek(self, key: bytes) -> Entry | None:
+        """See Peeking: what the first tier has, unless it is dead."""
+        entry = self.near.peek(key)
+        if entry is not None and entry.epoch < self.rules.stamp and self.rules.is_dead(key, entry):
+            return None
+        return entry
+
+    async def get(self, key: bytes) -> Entry | None:
+        found = await self.near.get(key)
+        if found is not None and self.rules.is_dead(key, found):
+            await self.near.delete(key)
+            found = None
+        if not self.outer or (found is not None and found.age(self._clock()) <= found.ttl_s):
+            return found
+        return await self._further_out(key, found)
+
+    async def _further_out(self, key: bytes, found: Entry | None) -> Entry | None:
+        for index, store in enumerate(self.outer):
+            try:
+                entry = await store.get(key)
+            except StoreUnavailableError:
+                continue
+            if entry is None or self.rules.is_dead(key, entry):
+                continue
+            if found is not None and entry.stored_at <= found.stored_at:
+                continue
+            self._write(key, entry, self.outer[:index])
+            await self.near.put(key, entry)
+            found = entry
+            if entry.age(self._clock()) <= entry.ttl_s:
+                break
+        return found
+
+    async def put(self, key: bytes, entry: Entry) -> None:
+        if self.rules.is_dead(key, entry):
+            return  # it was invalidated while it was under way
+        await self.near.put(key, entry)
+        self._write(key, entry, [store for store in self.outer if self._admission.admits(store, key, entry)])
+
+    def _write(self, key: bytes, entry: Entry, stores: Sequence[Store]) -> None:
+        size = len(entry.body)
+        for store in stores:
+            if self._pending_bytes + size > _PENDING_BYTES:
+                self.dropped += 1
+                continue
+            self._pending_bytes += size
+            self._tasks.spawn(self._put(store, key, entry, size), name="cache write")
+
+    async def _put(self, store: Store, key: bytes, entry: Entry, size: int) -> None:
+        try:
+            await store.put(key, entry)
+        except StoreUnavailableError:
+            return  # counted and said by the tier itself
+        finally:
+            self._pending_bytes -= size
+
+    async def delete(self, key: bytes) -> bool:
+        was_there = await self.near.delete(key)
+        for store in self.outer:
+            try:
+                was_there = await store.delete(key) or was_there
+            except StoreUnavailableError:
+                continue
+        return was_there
+
+    async def clear(self) -> int:
+        """The count is of the first tier: the others may hold the same answers."""
+        count = await self.near.clear()
+        for store in self.outer:
+            try:
+                await store.clear()
+            except StoreUnavailableError:
+                continue
+        return count
+
+    def stats(self) -> StoreStats:
+        return self.near.stats()
+
+    def each_stats(self) -> list[StoreStats]:
+        """Of each tier, in order."""
+        return [self.near.stats(), *[store.stats() for store in self.outer]]
