@@ -15,6 +15,7 @@ from addons.fingerprint import Fingerprint
 from addons.identify import Identify
 from addons.meter import Meter, Pricing, Settled
 from addons.observe import Observe
+from addons.renewals import Renewals
 from addons.repeats import KnownRepeats, can_repeat
 from addons.retry import Retry
 from config.schema import Settings
@@ -42,9 +43,13 @@ class Parts:
 
 def chain(settings: Settings, parts: Parts) -> list[Stage]:
     """The stages in path order, outermost first."""
-    cache = CacheStage(parts.store, settings, parts.tasks, parts.pricing.cost, stamp=lambda: parts.rules.stamp)
+    meter = Meter(parts.pricing, parts.settled, response_headers=settings.cache.response_headers)
+    renewals = Renewals(parts.tasks, meter.finished, settings.cache.background_calls)
+    cache = CacheStage(
+        parts.store, settings, parts.tasks, parts.pricing.cost, renewals, stamp=lambda: parts.rules.stamp
+    )
     return [
-        Meter(parts.pricing, parts.settled, response_headers=settings.cache.response_headers),
+        meter,
         Identify(parts.registry, settings),
         *parts.extra,
         Compress(settings.compression),

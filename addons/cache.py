@@ -8,18 +8,22 @@ Cache-Control is obeyed (RFC 9111), and every answer says what happened (RFC 921
 `any` would have saved.
 """
 
+import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from addons.buckets import bucket_key, bucket_of
+from addons.renewals import Renewals
 from config.schema import Settings
 from proxy.exchange import cache_control
-from proxy.exchange.cache_control import Directives, Use
+from proxy.exchange.cache_control import Use
 from proxy.exchange.chain import Handler
-from proxy.exchange.errors import Refusal
+from proxy.exchange.errors import Refusal, UpstreamError
+from proxy.exchange.forward import show_end
 from proxy.exchange.headers import HeaderList, first, without
 from proxy.exchange.history import History
-from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall
+from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall, Watcher
 from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
 from proxy.stores.base import Entry, Store, pack
@@ -27,6 +31,7 @@ from proxy.tasks import TaskSet
 
 type PriceOf = Callable[[Exchange, Usage | None], int | None]
 
+_ERRORS = frozenset({429, 500, 502, 503, 504})  # that a stale answer may take the place of (RFC 5861, section 4)
 _NOT_STORED = (b"set-cookie", b"set-cookie2")
 _SEEN_LIMIT = 30_000  # fingerprints remembered for the report: about 8 MB
 
@@ -42,13 +47,18 @@ class CacheStage:
         settings: Settings,
         tasks: TaskSet,
         price_of: PriceOf,
+        renewals: Renewals,
         *,
         stamp: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
+        choose: Callable[[int], int] = random.randrange,
         seen_limit: int = _SEEN_LIMIT,
     ) -> None:
         self._store = store
         self._seen_limit = seen_limit
+        self._renewals = renewals
+        self._choose = choose
+        self._asked_since: OrderedDict[bytes, float] = OrderedDict()  # key: when the answer was stored that was given
         self._stamp = stamp
         self._clock = clock
         self._enabled = settings.cache.enabled
@@ -58,8 +68,7 @@ class CacheStage:
         self._seen: OrderedDict[bytes, float] = OrderedDict()
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        key = exchange.fingerprint
-        directives = cache_control.parse(exchange.request.headers)
+        key, directives = exchange.fingerprint, exchange.directives
         if not self._enabled:
             return await call_next(exchange)
         if directives.only_if_cached and (key is None or not exchange.answers_again or directives.no_store):
@@ -70,44 +79,112 @@ class CacheStage:
             if exchange.would_answer_again:
                 self._remember(exchange, key)
             return await call_next(exchange)
-        if not directives.no_cache and (response := await self._stored(exchange, key, directives)) is not None:
+        key = exchange.fingerprint = self._bucket(exchange, key)
+        exchange.epoch = self._stamp()
+        found = None if directives.no_cache or directives.unread else await self._store.get(key)
+        if found is not None and (response := self._answered(exchange, key, found, call_next)) is not None:
             return response
         if directives.only_if_cached:
             raise _not_cached()
-        exchange.outcome = Outcome.MISS
-        exchange.epoch = self._stamp()
-        exchange.cache_status = "fwd=request" if directives.no_cache else (exchange.cache_status or "fwd=uri-miss")
-        exchange.watchers.append(lambda response: self._recorder(exchange, key, response))
-        return await call_next(exchange)
+        return await self._fetched(exchange, key, found, call_next)
 
     async def again(self, exchange: Exchange) -> Response | None:
         """Look once more, for a call that missed: another worker may have stored its answer meanwhile."""
         if exchange.outcome is not Outcome.MISS or exchange.fingerprint is None:
             return None
-        directives = cache_control.parse(exchange.request.headers)
-        return None if directives.no_cache else await self._stored(exchange, exchange.fingerprint, directives)
-
-    async def _stored(self, exchange: Exchange, key: bytes, directives: Directives) -> Response | None:
-        entry = await self._store.get(key)
-        if entry is None:
+        directives = exchange.directives
+        if directives.no_cache or directives.unread:
             return None
+        entry = await self._store.get(exchange.fingerprint)
+        return None if entry is None else self._answered(exchange, exchange.fingerprint, entry, None)
+
+    def _bucket(self, exchange: Exchange, key: bytes) -> bytes:
+        """Of a sampled call, several different answers may be kept: each has a fingerprint of its own."""
+        count = _buckets_of(exchange)
+        if count == 1:
+            return key
+        return bucket_key(key, bucket_of(exchange.asked.seed, count, self._choose))
+
+    def _answered(self, exchange: Exchange, key: bytes, entry: Entry, call_next: Handler | None) -> Response | None:
+        """The stored answer, if it may be used; renewed behind the call where the policy wants that."""
+        policy = exchange.policy
         age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
-        if cache_control.judge(directives, age, ttl) is Use.NO:
+        window = policy.stale_while_revalidate_s or 0.0 if policy is not None else 0.0
+        use = cache_control.judge(exchange.directives, age, ttl, window)
+        if use is Use.NO:
             exchange.cache_status = "fwd=stale"
             return None
+        if call_next is not None and (use is Use.RENEWED or self._is_due(exchange, key, age, ttl)):
+            self._renewals.start(exchange, key, call_next, self._watcher)
+        return self._replayed(exchange, entry, cache_control.hit_status(age, ttl), age)
+
+    def _replayed(self, exchange: Exchange, entry: Entry, status: str, age: float) -> Response:
         body = entry.original()
         exchange.outcome = Outcome.HIT
         exchange.stored_usage = entry.usage
         exchange.stored_cost_nanousd = entry.cost_nanousd
-        exchange.cache_status = cache_control.hit_status(age, ttl)
-        exchange.replayed = entry
+        exchange.cache_status = status
+        exchange.replayed = entry if _buckets_of(exchange) == 1 else None  # the next may get another of the answers
         exchange.age_s = int(age)
         return Response(entry.status, list(entry.headers), body)
+
+    def _is_due(self, exchange: Exchange, key: bytes, age: float, ttl: float) -> bool:
+        """Is it time to renew this answer ahead of its end? Only where it was asked for before since it was stored."""
+        share = exchange.policy.refresh_ahead if exchange.policy is not None else None
+        if not share:
+            return False
+        since = exchange.wall_time - age
+        was_asked = self._asked_since.get(key) == since
+        self._asked_since[key] = since
+        self._asked_since.move_to_end(key)
+        if len(self._asked_since) > self._seen_limit:
+            self._asked_since.popitem(last=False)
+        return was_asked and share * ttl < age <= ttl
+
+    async def _fetched(self, exchange: Exchange, key: bytes, found: Entry | None, call_next: Handler) -> Response:
+        """The answer from upstream; a stale one instead, where the origin fails and the policy lets that be."""
+        directives = exchange.directives
+        exchange.outcome = Outcome.MISS
+        if directives.no_cache or directives.unread:
+            exchange.cache_status = "fwd=request"
+        exchange.cache_status = exchange.cache_status or "fwd=uri-miss"
+        if not directives.unkept:
+            exchange.watchers.append(self._watcher(exchange))
+        if found is None or not self._may_stand_in(exchange, found):
+            return await call_next(exchange)
+        try:
+            response = await call_next(exchange)
+        except UpstreamError as failure:
+            return self._stood_in(exchange, found, failure.status)
+        if response.status not in _ERRORS:
+            return response
+        if not isinstance(response.body, bytes):
+            show_end(response.taps, Ending.ABANDONED)
+            await response.body.aclose()
+        return self._stood_in(exchange, found, response.status)
+
+    def _may_stand_in(self, exchange: Exchange, entry: Entry) -> bool:
+        policy = exchange.policy
+        window = policy.stale_if_error_s or 0.0 if policy is not None else 0.0
+        age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+        return cache_control.will_do(exchange.directives, age, ttl, window)
+
+    def _stood_in(self, exchange: Exchange, entry: Entry, status: int) -> Response:
+        age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+        said = f"{cache_control.hit_status(age, ttl)}; fwd=stale; fwd-status={status}; detail=stale-if-error"
+        return self._replayed(exchange, entry, said, age)
+
+    def _watcher(self, exchange: Exchange) -> Watcher:
+        key = exchange.fingerprint
+        assert key is not None
+        return lambda response: self._recorder(exchange, key, response)
 
     def _recorder(self, exchange: Exchange, key: bytes, response: Response) -> Tap | None:
         if not 200 <= response.status < 300 or response.status in (204, 206):
             return None
-        return Recorder(self, exchange, key, response, self._max_bytes)
+        policy = exchange.policy
+        most = policy.max_bytes if policy is not None else None
+        return Recorder(self, exchange, key, response, min(most or self._max_bytes, self._max_bytes))
 
     def store(self, exchange: Exchange, key: bytes, status: int, headers: HeaderList, body: bytes) -> None:
         """Keep a complete answer."""
@@ -128,8 +205,11 @@ class CacheStage:
             cost_nanousd=self._price_of(exchange, usage),
             epoch=exchange.epoch,
             took_ms=_took_ms(call, time.monotonic()),
+            namespace=exchange.namespace,
+            tags=exchange.asked.tags,
             labels=exchange.labels,
             credential=exchange.credential[:12],
+            sensitive=bool(exchange.policy is not None and exchange.policy.sensitive),
         )
         self._tasks.spawn(self._store.put(key, entry), name="cache put")
 
@@ -178,6 +258,13 @@ class Recorder:
         if ending is Ending.COMPLETE and self._history is not None and call is not None and call.complete:
             self._cache.store(self._exchange, self._key, self._status, self._headers, self._history.joined())
         self._history = None
+
+
+def _buckets_of(exchange: Exchange) -> int:
+    policy = exchange.policy
+    if policy is None or not exchange.operation.sampled or exchange.facts.deterministic:
+        return 1
+    return policy.buckets or 1
 
 
 def _took_ms(call: UpstreamCall | None, now: float) -> int:

@@ -7,7 +7,6 @@ several workers, the flight of one may follow that of another, and all exchanges
 from typing import Protocol
 
 from config.schema import Settings
-from proxy.exchange.cache_control import parse
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.flight import Flight
@@ -51,8 +50,7 @@ class Collapse:
         key = exchange.fingerprint
         if key is None or not exchange.collapses or not exchange.answers_again:
             return await call_next(exchange)
-        directives = parse(exchange.request.headers)
-        if directives.no_store or directives.no_cache:
+        if exchange.directives.no_store or exchange.directives.no_cache:
             return await call_next(exchange)  # this client wants an answer of its own
         flight = self._flights.get(key)
         if flight is not None and self._may_join(exchange, flight):

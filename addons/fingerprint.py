@@ -68,6 +68,7 @@ class Fingerprint:
         scope = f"group:{group}" if group is not None else f"credential:{credential}"
         parts = [
             scope.encode(),
+            exchange.namespace.encode(),
             provider.encode(),
             request.authority.encode(),
             request.method.encode(),

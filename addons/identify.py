@@ -11,6 +11,8 @@ import orjson
 
 from config.caching import OperationPolicy
 from config.schema import Route, Settings
+from proxy.exchange import cache_control
+from proxy.exchange.asked import FIELDS, asked
 from proxy.exchange.chain import Handler
 from proxy.exchange.headers import HeaderList, without
 from proxy.exchange.model import Exchange, Response
@@ -31,14 +33,16 @@ class Identify:
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._registry = registry
         self._settings = settings
-        self._policies: dict[str, OperationPolicy] = {}
+        self._policies: dict[tuple[int, str], OperationPolicy] = {}  # by route (-1: none) and operation
         self._fixed = dict(settings.attribution.labels)
         self._fields = {field.lower().encode(): label for field, label in settings.attribution.headers.items()}
+        self._own = FIELDS | frozenset(self._fields)
+        self._namespace = settings.cache.namespace
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        self._attribute(exchange)
         request = exchange.request
         provider = exchange.provider = self._registry.match(request.host, request.port)
+        self._attribute(exchange)
         if provider is not None:
             path = request.path
             known = not is_ambiguous(path)
@@ -51,23 +55,30 @@ class Identify:
 
     def _policy(self, exchange: Exchange) -> OperationPolicy:
         """What applies to this call: the first route that matches, then the operation's own, then the general one."""
-        route = next((route for route in self._settings.routes if _matches(route, exchange)), None)
-        if route is not None:
-            return effective(self._settings, exchange.operation.name, route.policy)
-        name = exchange.operation.name
-        policy = self._policies.get(name)
+        routes, name = self._settings.routes, exchange.operation.name
+        index = next((index for index, route in enumerate(routes) if _matches(route, exchange)), -1)
+        policy = self._policies.get((index, name))
         if policy is None:
-            policy = self._policies[name] = effective(self._settings, name)
+            said = routes[index].policy if index >= 0 else _NO_POLICY
+            policy = self._policies[index, name] = effective(self._settings, name, said)
         return policy
 
     def _attribute(self, exchange: Exchange) -> None:
+        """Whose it is, and what is asked of us; the fields that say so go no further."""
         exchange.labels = dict(self._fixed)
+        exchange.namespace = self._namespace
         headers: HeaderList = exchange.request.headers
-        found = [pair for pair in headers if pair[0] in self._fields]
+        found = [pair for pair in headers if pair[0] in self._own]
+        exchange.directives = cache_control.parse(headers)
+        if not found:
+            return
+        exchange.request.headers = without(headers, self._own)
         for field, value in found:
-            exchange.labels[self._fields[field]] = value.decode("latin-1")[:128]
-        if found:
-            exchange.request.headers = without(headers, self._fields)
+            if label := self._fields.get(field):
+                exchange.labels[label] = value.decode("latin-1")[:128]
+        wanted = exchange.asked = asked(found)
+        exchange.namespace = wanted.namespace or self._namespace
+        exchange.directives = cache_control.narrowed(exchange.directives, wanted.mode)
 
 
 def is_ambiguous(path: str) -> bool:
@@ -116,11 +127,14 @@ def _said(policy: OperationPolicy) -> dict[str, object]:
 def apply_policy(exchange: Exchange, policy: OperationPolicy) -> None:
     """Decide whether this call may be answered again."""
     operation, facts = exchange.operation, exchange.facts
+    exchange.policy = policy
     if not operation.answers or facts.stateful or not policy.cache or (facts.has_tools and not policy.tools):
         return
     if operation.json_request and exchange.json is None and exchange.request.method == "POST":
         return
-    exchange.ttl_s = policy.ttl_s or 0.0
+    if policy.max_messages is not None and facts.messages > policy.max_messages:
+        return
+    exchange.ttl_s = exchange.asked.ttl_s or policy.ttl_s or 0.0
     if operation.sampled and not facts.deterministic and policy.sampling == "deterministic":
         exchange.would_answer_again = True
         return

@@ -45,7 +45,7 @@ class Meter:
         self._response_headers = response_headers
 
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        exchange.on_finished.append(self._finished)
+        exchange.on_finished.append(self.finished)
         response = await call_next(exchange)
         if self._response_headers:
             # A stored answer's own Age was true when it was stored.
@@ -70,7 +70,8 @@ class Meter:
             cost = self._pricing.cost(exchange, exchange.call.usage)
         return [*said, _cost_field(cost)]
 
-    def _finished(self, exchange: Exchange) -> None:
+    def finished(self, exchange: Exchange) -> None:
+        """Settle it now, or when its upstream call has ended."""
         if exchange.call is None:
             self._settle(exchange)
         else:

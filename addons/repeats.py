@@ -62,12 +62,14 @@ class Repeat:
     """One call whose answer is known. `head` holds for one moment, see `KnownRepeats.find`."""
 
     __slots__ = ("_meter", "_record", "body", "directives", "entry", "fields", "fingerprint", "head", "moment",
-                 "status", "ttl_s")  # fmt: skip
+                 "renewed_from", "status", "ttl_s")  # fmt: skip
 
     def __init__(self, exchange: Exchange, status: int, fields: HeaderList, body: bytes, meter: Meter) -> None:
         self.fingerprint = exchange.fingerprint or b""
-        self.directives: Directives = cache_control.parse(exchange.request.headers)
+        self.directives: Directives = exchange.directives
         self.ttl_s = exchange.ttl_s
+        policy = exchange.policy
+        self.renewed_from = (policy.refresh_ahead if policy is not None else 0.0) or 1.0  # share of the ttl
         self.entry = weakref.ref(exchange.replayed)  # what the store has dropped is not kept alive here
         self.status = status
         self.fields = fields
@@ -124,8 +126,8 @@ class KnownRepeats:
             self._forget(key)
             return None
         age, ttl = entry.age(now), min(entry.ttl_s, known.ttl_s)
-        if cache_control.judge(known.directives, age, ttl) is Use.NO:
-            return None
+        if cache_control.judge(known.directives, age, ttl) is Use.NO or ttl * known.renewed_from < age <= ttl:
+            return None  # the chain knows what to do
         moment = (int(age), int(ttl - age))
         if moment != known.moment:
             said = self._meter.said_of_hit(cache_control.hit_status(age, ttl), moment[0])

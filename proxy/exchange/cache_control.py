@@ -1,8 +1,9 @@
 """The request's Cache-Control (RFC 9111, section 5.2.1), and what it makes of an entry. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from proxy.exchange.asked import Mode
 from proxy.exchange.headers import HeaderList, joined
 
 
@@ -16,6 +17,9 @@ class Directives:
     max_age: float | None = None
     max_stale: float | None = None
     min_fresh: float | None = None
+    stale_if_error: float | None = None  # RFC 5861, section 4
+    unread: bool = False  # not answered from the cache, though calls under way may be joined
+    unkept: bool = False  # the answer is not stored
 
 
 NONE = Directives()
@@ -26,6 +30,7 @@ class Use(Enum):
 
     FRESH = "fresh"
     STALE = "stale"  # older than its ttl, and the client said it would do
+    RENEWED = "renewed"  # older than its ttl, within the policy's stale-while-revalidate
     NO = "no"
 
 
@@ -46,7 +51,23 @@ def parse(headers: HeaderList) -> Directives:
         max_age=_seconds(said.get(b"max-age")),
         max_stale=_seconds(said[b"max-stale"] or b"31536000") if b"max-stale" in said else None,
         min_fresh=_seconds(said.get(b"min-fresh")),
+        stale_if_error=_seconds(said.get(b"stale-if-error")),
     )
+
+
+def narrowed(said: Directives, mode: Mode) -> Directives:
+    """With what x-skinflint-cache asks."""
+    match mode:
+        case Mode.DEFAULT:
+            return said
+        case Mode.OFF:
+            return replace(said, no_store=True)
+        case Mode.READ:
+            return replace(said, unkept=True)
+        case Mode.WRITE:
+            return replace(said, unread=True)
+        case Mode.REFRESH:
+            return replace(said, no_cache=True)
 
 
 def _seconds(argument: bytes | None) -> float | None:
@@ -60,8 +81,9 @@ def hit_status(age_s: float, ttl_s: float) -> str:
     return f"hit; ttl={int(ttl_s - age_s)}"
 
 
-def judge(directives: Directives, age_s: float, ttl_s: float) -> Use:
-    """May an answer of this age, kept for this long, be used?"""
+def judge(directives: Directives, age_s: float, ttl_s: float, renewed_s: float = 0.0) -> Use:
+    """May an answer of this age, kept for this long, be used? `renewed_s`: for so long past its ttl it may while it is
+    renewed (RFC 5861, section 3), unless the client has said how stale an answer may be."""
     if directives.max_age is not None and age_s > directives.max_age:
         return Use.NO
     remaining = ttl_s - age_s
@@ -69,6 +91,15 @@ def judge(directives: Directives, age_s: float, ttl_s: float) -> Use:
         return Use.NO
     if remaining >= 0:
         return Use.FRESH
-    if directives.max_stale is not None and -remaining <= directives.max_stale:
-        return Use.STALE
-    return Use.NO
+    if directives.max_stale is not None:
+        return Use.STALE if -remaining <= directives.max_stale else Use.NO
+    return Use.RENEWED if -remaining <= renewed_s else Use.NO
+
+
+def will_do(directives: Directives, age_s: float, ttl_s: float, window_s: float) -> bool:
+    """May a stored answer take the place of an error? `window_s`: for so long past its ttl, unless the client says
+    otherwise (RFC 5861, section 4)."""
+    if directives.no_cache or directives.unread or directives.min_fresh is not None:
+        return False
+    window = window_s if directives.stale_if_error is None else directives.stale_if_error
+    return age_s - ttl_s <= window

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.exchange.asked import NOTHING, Asked
+from proxy.exchange.cache_control import NONE, Directives
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.history import History
 from proxy.exchange.provider import UNKNOWN, CallFacts, Json, Operation, Provider, UsageReader
@@ -17,6 +19,7 @@ from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
 
 if TYPE_CHECKING:
+    from config.caching import OperationPolicy
     from config.schema import Settings
 
 
@@ -171,6 +174,10 @@ class Exchange:
     facts: CallFacts = field(default_factory=CallFacts)
     json: Json | None = field(default=None, repr=False)  # None again once the answer has begun
     labels: dict[str, str] = field(default_factory=dict)
+    asked: Asked = NOTHING
+    directives: Directives = NONE
+    policy: "OperationPolicy | None" = None  # with nothing left open; None: no provider
+    namespace: str = ""
     answers_again: bool = False  # policy lets it be cached and collapsed
     would_answer_again: bool = False  # only `cache.sampling: deterministic` forbids it
     collapses: bool = False

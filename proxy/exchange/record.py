@@ -18,6 +18,7 @@ class Outcome(StrEnum):
     MISS = "miss"  # paid upstream, and could have been cached
     COLLAPSED = "collapsed"  # joined an identical call in flight; nothing was paid
     BYPASS = "bypass"  # paid upstream; not eligible for the cache
+    REFRESH = "refresh"  # paid upstream to bring a stored answer up to date; no client waited for it
     REFUSED = "refused"  # answered here by policy
     ERROR = "error"  # no complete answer could be given
 

@@ -2,7 +2,9 @@
 
 from addons.cache import CacheStage
 from addons.observe import Observe
+from addons.renewals import Renewals
 from config.schema import Settings
+from proxy.exchange.cache_control import narrowed, parse
 from proxy.exchange.chain import Handler
 from proxy.exchange.forward import show, show_end
 from proxy.exchange.model import Ending, Exchange, Response
@@ -64,12 +66,23 @@ class Cached:
         self.store: Store = store or MemoryStore(1 << 20)
         self.tasks = TaskSet()
         self.clock = Clock()
+        self.renewed: list[Exchange] = []
+        self.renewals = Renewals(self.tasks, self.renewed.append, 2, clock=self.clock, wall_clock=self.clock)
+        self.chosen = 0
         self.stage = CacheStage(
-            self.store, configured or Settings(), self.tasks, cost, clock=self.clock, seen_limit=seen_limit
+            self.store,
+            configured or Settings(),
+            self.tasks,
+            cost,
+            self.renewals,
+            clock=self.clock,
+            choose=lambda count: self.chosen % count,
+            seen_limit=seen_limit,
         )
 
     async def ask(self, called: Exchange, origin: Handler) -> Response:
         called.wall_time = self.clock.now
+        called.directives = narrowed(parse(called.request.headers), called.asked.mode)
         return await calling(self.stage, Observe(TaskSet()), end=origin)(called)
 
     def entries(self) -> int:
@@ -116,3 +129,8 @@ class BrokenStore:
 
     def stats(self) -> StoreStats:
         return StoreStats("broken", 0, 0, 0, 0)
+
+
+def no_renewals() -> Renewals:
+    """For a cache whose policies ask for none."""
+    return Renewals(TaskSet(), lambda called: None, 0)

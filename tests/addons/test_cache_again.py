@@ -4,17 +4,18 @@ import pytest
 
 from addons.cache import CacheStage
 from addons.cache_again import CacheAgain
+from proxy.exchange.cache_control import Directives
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
 from proxy.stores.base import Store
 from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
-from tests.addons.streams import BrokenStore, chatting, cost
+from tests.addons.streams import BrokenStore, chatting, cost, no_renewals
 from tests.support.exchanges import CHAT_ANSWER, JSON, Origin, answer, calling, settings
 
 
 def stage(store: Store) -> CacheAgain:
-    return CacheAgain(CacheStage(store, settings(), TaskSet(), cost, clock=lambda: 1_000_000.0))
+    return CacheAgain(CacheStage(store, settings(), TaskSet(), cost, no_renewals(), clock=lambda: 1_000_000.0))
 
 
 def missed(**more: object) -> Exchange:
@@ -30,7 +31,7 @@ async def asked(store: Store, called: Exchange) -> tuple[Response, int]:
 
 async def filled() -> MemoryStore:
     store = MemoryStore(1 << 20)
-    cache = CacheStage(store, settings(), TaskSet(), cost, clock=lambda: 1_000_000.0)
+    cache = CacheStage(store, settings(), TaskSet(), cost, no_renewals(), clock=lambda: 1_000_000.0)
     cache.store(missed(), b"f" * 32, 200, list(JSON), CHAT_ANSWER)
     return store
 
@@ -64,7 +65,7 @@ async def test_only_a_miss_that_may_be_shared_is_looked_for_and_only_what_is_fre
 
 async def test_who_wants_a_fresh_answer_gets_it() -> None:
     called = missed()
-    called.request.headers.append((b"cache-control", b"no-cache"))
+    called.directives = Directives(no_cache=True)
     assert (await asked(await filled(), called))[1] == 1
 
 

@@ -8,6 +8,7 @@ import pytest
 from addons.cache import CacheStage
 from addons.collapse import Collapse
 from addons.observe import Observe
+from proxy.exchange.cache_control import parse
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.flight import Flight
 from proxy.exchange.model import Ending, Exchange, Response
@@ -15,7 +16,7 @@ from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
 from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
-from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed, cost
+from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed, cost, no_renewals
 from tests.support.exchanges import SSE, Fed, Origin, Pieces, Watching, answer, calling, settings, turns
 from tests.support.waiting import until
 
@@ -86,7 +87,7 @@ async def test_who_wants_an_answer_of_his_own_gets_it(value: bytes) -> None:
     together = Together()
     await together.ask(chatting())
     own = chatting()
-    own.request.headers.append((b"cache-control", value))
+    own.directives = parse([(b"cache-control", value)])
     await together.ask(own)
     assert len(together.bodies) == 2
     assert own.outcome is Outcome.BYPASS
@@ -268,7 +269,7 @@ async def test_a_call_that_all_have_left_meanwhile_is_not_made() -> None:
 async def test_a_long_stream_is_replayed_late_readers_included_and_stored_whole() -> None:
     """Longer than what is kept unpacked: late readers and the cache get it from the flight's history."""
     together, store, tasks = Together(), MemoryStore(1 << 20), TaskSet()
-    cache = CacheStage(store, settings(), tasks, cost)
+    cache = CacheStage(store, settings(), tasks, cost, no_renewals())
     middle = [b'data: {"choices":[{"delta":{"content":"%d"}}]}\n\n' % number for number in range(1_000)]
     whole = [FIRST, *middle, SECOND, USAGE, DONE]
 

@@ -33,6 +33,7 @@ from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.wire.coding import encode
+from tests.addons.streams import no_renewals
 from tests.addons.test_meter import Prices
 from tests.edge.harness import OPENAI, Client, HandoverStub, Transport
 from tests.support.exchanges import CHAT_ANSWER, REGISTRY, turns
@@ -69,7 +70,9 @@ class World:
             Identify(REGISTRY, self.settings),
             Compress(self.settings.compression),
             Fingerprint(b"k" * 32, self.settings.cache),
-            CacheStage(self.store, self.settings, tasks, lambda called, usage: 11_000, clock=lambda: self.now),
+            CacheStage(
+                self.store, self.settings, tasks, lambda called, usage: 11_000, no_renewals(), clock=lambda: self.now
+            ),
             Observe(tasks),
         ]
         self.failed: list[str] = []

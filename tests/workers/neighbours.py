@@ -20,7 +20,7 @@ from proxy.workers.claims import ClaimTable
 from proxy.workers.conversation import Patience
 from proxy.workers.flights import SharedFlights
 from proxy.workers.place import WorkerPlace
-from tests.addons.streams import cost
+from tests.addons.streams import cost, no_renewals
 from tests.support.exchanges import SSE, Fed, answer, calling
 
 
@@ -32,7 +32,7 @@ class Worker:
     ) -> None:
         self.tasks = TaskSet()
         self.peers = SharedFlights(place, claims, patience)
-        cache = CacheStage(store, settings, self.tasks, cost)
+        cache = CacheStage(store, settings, self.tasks, cost, no_renewals())
         self.stage = Collapse(settings, self.tasks, self.peers)
         self.below = (self.stage, CacheAgain(cache), Observe(TaskSet()))
         self._stages = (cache, *self.below)
