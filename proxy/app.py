@@ -43,6 +43,7 @@ from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
 from proxy.stores.admission import Admission
 from proxy.stores.memory import MemoryStore
+from proxy.stores.rule_board import SharedRules
 from proxy.stores.rules import Rules
 from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
@@ -91,7 +92,7 @@ class Skinflint:
         self._calls = CallLog(worker=self._worker)
         self._calls.configure(settings.log)
         self._near = MemoryStore(settings.cache.memory.max_bytes) if shared is None else shared.store()
-        self._rules = Rules(time.time)
+        self._rules = Rules() if shared is None else SharedRules(shared.rules)
         self._store = Tiers(self._near, (), self._rules, self._tasks, Admission())
         self._peers = SharedFlights(place, shared.claims) if place is not None and shared is not None else None
         self._identity = identity or identity_of(settings)

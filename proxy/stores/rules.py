@@ -8,7 +8,7 @@ to their stamp, which forgets too much, never too little.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import translate
@@ -61,23 +61,31 @@ class Rule:
 
 
 class Rules:
-    """Everything that was invalidated, as far as it is known here. `clock`: seconds since the epoch."""
+    """Everything that was invalidated, as far as it is known here."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self.stamp = 0  # the highest that is known
+    def __init__(self) -> None:
+        self._stamp = 0
         self._all = 0
         self._exact: dict[tuple[Kind, str], int] = {}
         self._patterns: dict[tuple[Kind, str], tuple[int, re.Pattern[str]]] = {}
         self._moments: dict[float, int] = {}
 
-    def next_stamp(self) -> int:
-        """One that no rule known here has."""
-        return max(int(self._clock() * 1_000_000), self.stamp + 1)
+    @property
+    def stamp(self) -> int:
+        """The highest that is known."""
+        return self._stamp
+
+    def next_stamp(self, now: float) -> int:
+        """One that no rule known here has. `now`: seconds since the epoch."""
+        return max(int(now * 1_000_000), self.stamp + 1)
+
+    def knows(self, rule: Rule) -> bool:
+        """Would adding it change nothing?"""
+        return rule.stamp <= self._all or any(rule == held for held in self._held())
 
     def add(self, rule: Rule) -> None:
         """Obey it from now on. A rule that is known already changes nothing."""
-        self.stamp = max(self.stamp, rule.stamp)
+        self._stamp = max(self._stamp, rule.stamp)
         place = (rule.kind, rule.value)
         match rule.kind:
             case Kind.ALL:

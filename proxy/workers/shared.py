@@ -7,6 +7,7 @@ instruction. Here is the only place that decides what it is.
 from typing import Final
 
 from config.schema import Settings
+from proxy.stores.rule_board import RuleBoard
 from proxy.stores.shared import SharedArena, SharedStore
 from proxy.workers.claims import ClaimTable
 
@@ -20,6 +21,7 @@ class SharedParts:
         self._near_bytes = cache_bytes // _NEAR_SHARE // count
         self._arena = SharedArena(cache_bytes - self._near_bytes * count)
         self.claims = ClaimTable()
+        self.rules = RuleBoard()
 
     def store(self) -> SharedStore:
         """One worker's way to the answers that all of them have stored."""

@@ -30,7 +30,7 @@ def parts(rows: list[CallRecord], *extra: Stage) -> Parts:
         pricing=Prices(),
         settled=rows.append,
         store=MemoryStore(1 << 20),
-        rules=Rules(lambda: 0.0),
+        rules=Rules(),
         tasks=TaskSet(),
         fingerprint_key=b"k" * 32,
         extra=extra,

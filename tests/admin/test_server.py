@@ -49,7 +49,7 @@ class Operators:
         self.state: Literal["starting", "running", "stopping"] = "running"
         self.ledger = Ledger()
         self.edge = Edge()
-        self.store = Tiers(MemoryStore(1 << 20), (), Rules(time.time), TaskSet(), Admission())
+        self.store = Tiers(MemoryStore(1 << 20), (), Rules(), TaskSet(), Admission())
         self.counters = Counters()
         self.pool = Pool(Upstream(), Resolver({}, ignore_hosts_file=False))
         origin = Origin(answer())

@@ -77,7 +77,7 @@ class Whole:
             pricing=Flat(),
             settled=self.settled,
             store=self.store,
-            rules=Rules(lambda: 0.0),
+            rules=Rules(),
             tasks=self.tasks,
             fingerprint_key=b"k" * 32,
             extra=extra,

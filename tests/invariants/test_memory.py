@@ -49,7 +49,7 @@ async def test_an_exchange_is_gone_when_its_call_has_ended(kind: str) -> None:
         pricing=Free(),
         settled=lambda record: None,
         store=MemoryStore(1 << 20),
-        rules=Rules(lambda: 0.0),
+        rules=Rules(),
         tasks=TaskSet(),
         fingerprint_key=b"k" * 32,
     )

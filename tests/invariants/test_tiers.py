@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.now = 1_000.0
-        self.rules = Rules(lambda: self.now)
+        self.rules = Rules()
         self.tasks = TaskSet()
         self.near = MemoryStore(40_000)
         self.shared, self.disk = Failing(), Failing()
@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
         )
     )
     def something_is_invalidated(self, named: tuple[Kind, str]) -> None:
-        self.rules.add(Rule(*named, self.rules.next_stamp()))
+        self.rules.add(Rule(*named, self.rules.next_stamp(self.now)))
 
     @rule(key=keys)
     def it_is_deleted(self, key: bytes) -> None:

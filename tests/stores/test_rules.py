@@ -28,7 +28,7 @@ ENTRY = Entry(
 
 
 def rules(*held: Rule) -> Rules:
-    made = Rules(lambda: 1_000.0)
+    made = Rules()
     for rule in held:
         made.add(rule)
     return made
@@ -80,7 +80,7 @@ def test_the_same_rule_again_covers_what_came_meanwhile() -> None:
     held = rules(Rule(Kind.TAG, "eval", 6))
     later = replace(ENTRY, epoch=held.stamp)
     assert not held.is_dead(KEY, later)
-    held.add(Rule(Kind.TAG, "eval", held.next_stamp()))
+    held.add(Rule(Kind.TAG, "eval", held.next_stamp(1_000.0)))
     assert held.is_dead(KEY, later)
     assert len(held) == 1
 
@@ -89,7 +89,7 @@ def test_stamps_grow_though_the_clock_stands() -> None:
     held = rules()
     stamps = []
     for _ in range(5):
-        held.add(Rule(Kind.TAG, "eval", held.next_stamp()))
+        held.add(Rule(Kind.TAG, "eval", held.next_stamp(1_000.0)))
         stamps.append(held.stamp)
     assert stamps == sorted(set(stamps))
 
