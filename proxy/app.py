@@ -42,6 +42,7 @@ from proxy.outlet import Outlet, RetiredPools
 from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
 from proxy.stores.admission import Admission
+from proxy.stores.invalidation import Invalidations
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rule_board import SharedRules
 from proxy.stores.rules import Rules
@@ -107,11 +108,13 @@ class Skinflint:
             pins=PinMemory(settings.passthrough.learn_ttl_s, time.monotonic),
         )
         self._edge = Edge(self._bridge, settings.listeners, first_client=self._load_prices)
+        self._invalidations = Invalidations(self._store)
         views = Views(
             snapshot=lambda: self._snapshot,
             state=lambda: self._state,
             bridge=self._bridge,
             store=self._store,
+            invalidations=self._invalidations,
             counters=self._counters,
             ledger=self._ledger,
             started_at=self._started_at,

@@ -45,8 +45,8 @@ ALLOWED: dict[str, set[str]] = {
         "proxy.workers.backoff", "proxy.workers.board", "proxy.workers.link", "proxy.workers.wakeup",
     },
     "proxy.workers.fleet_answers": {
-        "proxy.admin", "proxy.counters", "proxy.workers.board", "proxy.workers.inquiry", "proxy.workers.place",
-        "proxy.workers.samples", "proxy.workers.told",
+        "proxy.admin", "proxy.counters", "proxy.stores", "proxy.workers.board", "proxy.workers.inquiry",
+        "proxy.workers.place", "proxy.workers.samples", "proxy.workers.told",
     },
     "proxy.workers.inquiry": set(),
     "proxy.workers.link": set(),

@@ -6,6 +6,8 @@ from typing import Protocol
 from prometheus_client.registry import Collector
 
 from proxy.admin.views import Readiness, Views
+from proxy.stores.invalidation import Invalidated
+from proxy.stores.rules import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,7 @@ class Cleared:
     """What became of the order to forget every answer."""
 
     entries: int
-    unreached: tuple[int, ...] = ()  # workers that did not say that they have
+    unreached: tuple[str, ...] = ()  # workers and stores that did not say that they have
 
 
 class Answers(Protocol):
@@ -35,6 +37,10 @@ class Answers(Protocol):
         """Forget every answer."""
         ...
 
+    async def invalidate(self, kind: Kind, value: str) -> Invalidated:
+        """Forget what this covers. Raises ValueError and TimeoutError as Invalidations do."""
+        ...
+
 
 class Alone:
     """Of a proxy of one process."""
@@ -53,4 +59,8 @@ class Alone:
         return self._views.stats()
 
     async def clear_cache(self) -> Cleared:
-        return Cleared(await self._views.clear_cache())
+        told = await self._views.invalidate(Kind.ALL, "")
+        return Cleared(await self._views.clear_cache(), told.unreached)
+
+    async def invalidate(self, kind: Kind, value: str) -> Invalidated:
+        return await self._views.invalidate(kind, value)

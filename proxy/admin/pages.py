@@ -1,4 +1,5 @@
-"""What operators may ask for, in full: /livez, /readyz, /metrics, /v1/stats, POST /v1/cache/clear.
+"""What operators may ask for, in full: /livez, /readyz, /metrics, /v1/stats, POST /v1/cache/clear and
+/v1/cache/invalidate.
 
 Nothing here shows a prompt, an answer or a credential. Importing this module imports aiohttp and Prometheus'
 exposition: 10 MB and 0.15 s that a proxy which is only probed never pays (see server.py).
@@ -12,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 
 from proxy.admin.answers import Answers
 from proxy.admin.views import said
+from proxy.stores.rules import Kind
 
 
 class Pages:
@@ -25,6 +27,7 @@ class Pages:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/v1/stats", self._stats)
         app.router.add_post("/v1/cache/clear", self._clear)
+        app.router.add_post("/v1/cache/invalidate", self._invalidate)
         app.router.add_get("/", self._index)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
 
@@ -64,9 +67,40 @@ class Pages:
         cleared = await self._answers.clear_cache()
         fields: dict[str, object] = {"cleared": cleared.entries}
         if cleared.unreached:
-            fields["unreached_workers"] = cleared.unreached
+            fields["unreached"] = cleared.unreached
         status = 503 if cleared.unreached else 200
-        return web.Response(body=orjson.dumps(fields), status=status, content_type="application/json")
+        return _json(fields, status)
+
+    async def _invalidate(self, request: web.Request) -> web.Response:
+        """`{"tag": "nightly"}`, or another kind; `{"all": ""}` is everything."""
+        try:
+            kind, value = _wanted(await request.read())
+            told = await self._answers.invalidate(kind, value)
+        except ValueError as failure:
+            return _json({"error": str(failure)}, 400)
+        except TimeoutError as failure:
+            return _json({"error": str(failure)}, 503)
+        return _json({"stamp": told.rule.stamp, "unreached": told.unreached}, 503 if told.unreached else 200)
 
     async def _index(self, request: web.Request) -> web.Response:
         return web.Response(text="Skinflint: /livez /readyz /metrics /v1/stats\n")
+
+
+def _wanted(body: bytes) -> tuple[Kind, str]:
+    """Raises ValueError, saying what is allowed."""
+    kinds = ", ".join(kind.value for kind in Kind)
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        given = None
+    match list(given.items()) if isinstance(given, dict) else []:
+        case [(str(kind), str(value))] if kind in list(Kind):
+            return Kind(kind), value
+        case _:
+            raise ValueError(
+                f'the body must be a JSON object of one kind and its value, as {{"tag": "a"}}; kinds: {kinds}'
+            )
+
+
+def _json(fields: dict[str, object], status: int) -> web.Response:
+    return web.Response(body=orjson.dumps(fields), status=status, content_type="application/json")

@@ -12,6 +12,8 @@ from proxy.edge.bridge import Bridge, Snapshot
 from proxy.ledger.writer import LedgerWriter
 from proxy.metrics import Gauge
 from proxy.stores.base import StoreStats
+from proxy.stores.invalidation import Invalidated, Invalidations
+from proxy.stores.rules import Kind
 from proxy.stores.tiers import Tiers
 
 type Samples = list[tuple[tuple[str, ...], float]]
@@ -39,6 +41,7 @@ class Views:
     state: Callable[[], Literal["starting", "running", "stopping"]]
     bridge: Bridge
     store: Tiers
+    invalidations: Invalidations
     counters: Counters
     ledger: LedgerWriter | None
     started_at: float
@@ -55,8 +58,12 @@ class Views:
         return Readiness(ready=state == "running", reasons=tuple(reasons))
 
     async def clear_cache(self) -> int:
-        """Forget every answer; returns how many there were."""
+        """Forget every answer; returns how many there were in memory."""
         return await self.store.clear()
+
+    async def invalidate(self, kind: Kind, value: str) -> Invalidated:
+        """See Invalidations."""
+        return await self.invalidations.invalidate(kind, value)
 
     def stats(self) -> dict[str, object]:
         """The body of /v1/stats."""
@@ -116,4 +123,13 @@ class Views:
 
 
 def _tier_said(tier: StoreStats) -> dict[str, object]:
-    return {name: value for name, value in asdict(tier).items() if name != "tier"}
+    return {
+        "entries": tier.entries,
+        "used_bytes": tier.used_bytes,
+        "limit_bytes": tier.limit_bytes,
+        "evicted": tier.evicted,
+        "hits": tier.hits,
+        "misses": tier.misses,
+        "failures": tier.failures,
+        "down": int(not tier.is_up),
+    }

@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 from proxy.admin.answers import Cleared
 from proxy.admin.views import Readiness, Views
 from proxy.counters import Counters
+from proxy.stores.invalidation import Invalidated
+from proxy.stores.rules import Kind
 from proxy.workers.board import Board
 from proxy.workers.inquiry import Inquiries, ask, socket_of
 from proxy.workers.place import WorkerPlace
@@ -92,14 +94,18 @@ class FleetAnswers:
         }
 
     async def clear_cache(self) -> Cleared:
+        told = await self._views.invalidate(Kind.ALL, "")  # which the others obey from now on
+        unreached = list(told.unreached)
         entries = await self._views.clear_cache()
-        unreached = []
         for index, answer in await self._others(b"clear", _CLEAR_S):
             if answer is not None:
                 entries += int(answer)
             elif self._board.is_ready(index):  # one that starts has nothing to forget
-                unreached.append(index)
+                unreached.append(f"worker {index}")
         return Cleared(entries, tuple(unreached))
+
+    async def invalidate(self, kind: Kind, value: str) -> Invalidated:
+        return await self._views.invalidate(kind, value)  # the rules are shared by all workers
 
     # -- for the other workers
 

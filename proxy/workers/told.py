@@ -5,7 +5,7 @@ each leaves in `totals.N`: written about twice a second, and before they are tol
 a count fall.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,9 +130,14 @@ def _tiers(caches: Sequence[Fields]) -> Fields:
     tiers: Fields = {}
     for name in dict.fromkeys(tier for cache in caches for tier in cache):
         of_workers = [_mapping(cache[name]) for cache in caches if name in cache]
-        both = max if name == "shared" else sum  # what all share is seen by each
-        tiers[name] = {key: both(int(str(tier[key])) for tier in of_workers) for key in of_workers[0]}
+        tiers[name] = {key: _both(name, key)(int(str(tier[key])) for tier in of_workers) for key in of_workers[0]}
     return tiers
+
+
+def _both(tier: str, key: str) -> Callable[[Iterable[int]], int]:
+    """What all share is seen by each; what each has asked is its own."""
+    is_seen_by_all = tier != "memory" and key in ("entries", "used_bytes", "limit_bytes", "evicted")
+    return max if is_seen_by_all or key == "down" else sum
 
 
 def _origins(known: Sequence[Fields]) -> list[Fields]:

@@ -18,6 +18,7 @@ from proxy.edge.bridge import Snapshot
 from proxy.ledger.writer import LedgerStatus, LedgerWriter
 from proxy.metrics import LiveGauges
 from proxy.stores.admission import Admission
+from proxy.stores.invalidation import Invalidations
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Rules
 from proxy.stores.tiers import Tiers
@@ -59,6 +60,7 @@ class Operators:
             state=lambda: self.state,
             bridge=self.edge.bridge,
             store=self.store,
+            invalidations=Invalidations(self.store),
             counters=self.counters,
             ledger=cast(LedgerWriter, self.ledger) if with_ledger else None,
             started_at=time.time(),
