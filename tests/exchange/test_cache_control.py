@@ -30,6 +30,7 @@ YEAR = 31_536_000.0
         (b"no-store,max-age=1 , min-fresh=2", Directives(no_store=True, max_age=1, min_fresh=2)),
         (b"no-storefront, x-no-store=1", NONE),
         (b"immutable, stale-while-revalidate=30", NONE),
+        (b"stale-if-error=30", Directives(stale_if_error=30)),
         (b"max-age=\xb2", NONE),
     ],
 )
