@@ -76,7 +76,6 @@ def opened(sealed: bytes, key: bytes) -> Entry | None:
             model,
             None if usage is None else Usage(*usage),
             cost,
-            len(sealed),
         )
     except (ValueError, TypeError):
         return None
