@@ -38,9 +38,10 @@ class Operation:
 UNKNOWN = Operation("unknown", json_request=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallFacts:
-    """What a request asks for, read from its path and its JSON body (None when there is none)."""
+    """What a request asks for, read from its path and its JSON body (None when there is none). Not to be changed, like
+    a Usage."""
 
     model: str = ""
     stream: bool = False
