@@ -53,11 +53,15 @@ class CacheStage:
         self._price_of = price_of
         self._seen: OrderedDict[bytes, float] = OrderedDict()
 
+    def concerns(self, exchange: Exchange) -> bool:
+        """See proxy.exchange.chain.Choosy."""
+        return self._enabled
+
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        key = exchange.fingerprint
-        directives = cache_control.parse(exchange.request.headers)
         if not self._enabled:
             return await call_next(exchange)
+        key = exchange.fingerprint
+        directives = cache_control.parse(exchange.request.headers)
         if directives.only_if_cached and (key is None or not exchange.answers_again or directives.no_store):
             raise _not_cached()
         if key is None or directives.no_store:
