@@ -23,13 +23,15 @@ class AskUsage:
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
 
+    def concerns(self, exchange: Exchange) -> bool:
+        """See proxy.exchange.chain.Choosy."""
+        return self._enabled and exchange.facts.stream and not exchange.facts.asks_usage
+
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        provider, request, facts = exchange.provider, exchange.request, exchange.facts
+        provider, request = exchange.provider, exchange.request
         if (
-            not self._enabled
+            not self.concerns(exchange)
             or provider is None
-            or not facts.stream
-            or facts.asks_usage
             or exchange.json is None
             or not isinstance(request.body, bytes)
             or first(request.headers, b"content-encoding")

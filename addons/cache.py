@@ -67,10 +67,14 @@ class CacheStage:
         self._price_of = price_of
         self._seen: OrderedDict[bytes, float] = OrderedDict()
 
+    def concerns(self, exchange: Exchange) -> bool:
+        """See proxy.exchange.chain.Choosy."""
+        return self._enabled
+
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        key, directives = exchange.fingerprint, exchange.directives
         if not self._enabled:
             return await call_next(exchange)
+        key, directives = exchange.fingerprint, exchange.directives
         if directives.only_if_cached and (key is None or not exchange.answers_again or directives.no_store):
             raise _not_cached()
         if key is None or directives.no_store:

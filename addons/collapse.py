@@ -46,9 +46,13 @@ class Collapse:
         self._peers = peers
         self._flights: dict[bytes, Flight] = {}
 
+    def concerns(self, exchange: Exchange) -> bool:
+        """See proxy.exchange.chain.Choosy."""
+        return exchange.collapses and exchange.answers_again and exchange.fingerprint is not None
+
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
         key = exchange.fingerprint
-        if key is None or not exchange.collapses or not exchange.answers_again:
+        if key is None or not self.concerns(exchange):
             return await call_next(exchange)
         if exchange.directives.no_store or exchange.directives.no_cache:
             return await call_next(exchange)  # this client wants an answer of its own

@@ -9,7 +9,7 @@ Request bodies are compressed for origins that the settings say accept it, when 
 from functools import lru_cache
 
 from config.schema import Compression, Settings
-from proxy.exchange.chain import Handler
+from proxy.exchange.chain import Handler, Step
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.forward import show, show_end
 from proxy.exchange.headers import HeaderList, first, joined, text, without
@@ -21,7 +21,7 @@ _MIN_REQUEST_BYTES = 1024
 _SHORT = 128  # bytes of an Accept-Encoding that is worth remembering: SDKs send the same few
 
 
-class Compress:
+class Compress(Step):
     """Towards the client. Stands high, so that it adapts stored answers too."""
 
     name = "compress"
@@ -30,8 +30,7 @@ class Compress:
         self._clients = settings.clients
         self._min_bytes = settings.min_bytes
 
-    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        response = await call_next(exchange)
+    def after(self, exchange: Exchange, response: Response) -> Response:
         wanted = _wanted(exchange.request.headers)
         coding = b""
         if first(response.headers, b"content-encoding") is not None:
@@ -159,6 +158,13 @@ class TowardsOrigin:
         self._origins = settings.upstream.compress_requests
         self._min_saving = settings.upstream.compress_min_saving
 
+    def concerns(self, exchange: Exchange) -> bool:
+        """See proxy.exchange.chain.Choosy."""
+        return self._may_ask(exchange) or bool(self._origins)
+
+    def _may_ask(self, exchange: Exchange) -> bool:
+        return self._asks and exchange.operation.answers and not exchange.facts.stream
+
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
         original = exchange.request
         asking = self._asking(exchange)
@@ -170,7 +176,7 @@ class TowardsOrigin:
 
     def _asking(self, exchange: Exchange) -> Request:
         request = exchange.request
-        if not self._asks or not exchange.operation.answers or exchange.facts.stream:
+        if not self._may_ask(exchange):
             return request
         asked = asked_of_origin(_wanted(request.headers))
         headers = [field for field in request.headers if field[0] != b"accept-encoding"]

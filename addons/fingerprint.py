@@ -17,15 +17,15 @@ from proxy.exchange.canonical import (
     length_prefixed,
     other_credentials,
 )
-from proxy.exchange.chain import Handler
+from proxy.exchange.chain import Step
 from proxy.exchange.digest import KeyedDigest
 from proxy.exchange.headers import first
-from proxy.exchange.model import Exchange, Response
+from proxy.exchange.model import Exchange
 
 _DIGESTS_KEPT = 1024
 
 
-class Fingerprint:
+class Fingerprint(Step):
     """The stage. `key`: 32 random bytes, kept in the data directory."""
 
     name = "fingerprint"
@@ -33,19 +33,20 @@ class Fingerprint:
     def __init__(self, key: bytes, cache: Cache) -> None:
         self._key = key
         self._digest_call = KeyedDigest(key, b"fingerprint")
+        self._is_caching = cache.enabled
         self._digests: dict[bytes, str] = {}
         self._groups = {digest: group for group, members in cache.share.items() for digest in members}
 
-    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+    def before(self, exchange: Exchange) -> None:
         provider, request = exchange.provider, exchange.request
         if provider is not None:
             query = dict(parse_qsl(request.query)) if request.query else {}
             credential = provider.credential(request.headers, query)
             exchange.credential = self._digest_credential(credential)
-            if exchange.operation.answers and isinstance(request.body, bytes):
+            is_wanted = self._is_caching or exchange.collapses
+            if is_wanted and exchange.operation.answers and isinstance(request.body, bytes):
                 others = other_credentials(request.headers, query, credential)
                 exchange.fingerprint = self._fingerprint(exchange, provider.name, request.body, others)
-        return await call_next(exchange)
 
     def _digest_credential(self, credential: bytes) -> str:
         """Of the credentials in use now the digests are kept; the credentials themselves are in memory anyway."""

@@ -13,9 +13,9 @@ from config.caching import OperationPolicy
 from config.schema import Route, Settings
 from proxy.exchange import cache_control
 from proxy.exchange.asked import FIELDS, asked
-from proxy.exchange.chain import Handler
+from proxy.exchange.chain import Step
 from proxy.exchange.headers import HeaderList, without
-from proxy.exchange.model import Exchange, Response
+from proxy.exchange.model import Exchange
 from proxy.exchange.provider import UNKNOWN, Json
 from proxy.providers.registry import Registry
 
@@ -25,7 +25,7 @@ _AMBIGUOUS = re.compile(r"/\.{1,2}(;[^/]*)?(/|$)|//")
 _DECODED = (("%2e", "."), ("%2E", "."), ("%2f", "/"), ("%2F", "/"), ("%5c", "/"), ("%5C", "/"), ("\\", "/"))
 
 
-class Identify:
+class Identify(Step):
     """The stage."""
 
     name = "identify"
@@ -39,7 +39,7 @@ class Identify:
         self._own = FIELDS | frozenset(self._fields)
         self._namespace = settings.cache.namespace
 
-    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+    def before(self, exchange: Exchange) -> None:
         request = exchange.request
         provider = exchange.provider = self._registry.match(request.host, request.port)
         self._attribute(exchange)
@@ -51,7 +51,6 @@ class Identify:
                 exchange.json = _parse(request.body)
             exchange.facts = provider.describe(operation, path, request.query, exchange.json)
             apply_policy(exchange, self._policy(exchange))
-        return await call_next(exchange)
 
     def _policy(self, exchange: Exchange) -> OperationPolicy:
         """What applies to this call: the first route that matches, then the operation's own, then the general one."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from proxy.exchange.chain import Handler
+from proxy.exchange.chain import Step
 from proxy.exchange.headers import HeaderList, without
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import NANO_PER_USD, CallRecord, Outcome
@@ -34,7 +34,7 @@ class Pricing(Protocol):
 type Settled = Callable[[CallRecord], None]
 
 
-class Meter:
+class Meter(Step):
     """The stage."""
 
     name = "meter"
@@ -44,9 +44,10 @@ class Meter:
         self._settled = settled
         self._response_headers = response_headers
 
-    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+    def before(self, exchange: Exchange) -> None:
         exchange.on_finished.append(self.finished)
-        response = await call_next(exchange)
+
+    def after(self, exchange: Exchange, response: Response) -> Response:
         if self._response_headers:
             # A stored answer's own Age was true when it was stored.
             kept = response.headers if exchange.age_s is None else without(response.headers, (b"age",))

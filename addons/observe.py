@@ -6,6 +6,7 @@ opened here, once the head has arrived.
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
 
 from proxy.exchange.chain import Handler
@@ -28,12 +29,15 @@ class Observe:
     def __init__(self, tasks: TaskSet) -> None:
         self._tasks = tasks
 
-    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+    def handle(self, exchange: Exchange, call_next: Handler) -> Coroutine[object, object, Response]:
         """The call has a task of its own: an origin that has read a request goes on answering, and charges, whoever has
         left. Such a call runs to its head: an answer in one piece is then counted and kept like any other, a stream is
-        given up."""
+        given up. A flight has such a task already."""
+        return (self._apart if exchange.history is None else self._call)(exchange, call_next)
+
+    async def _apart(self, exchange: Exchange, call_next: Handler) -> Response:
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._tasks.spawn(self._call(exchange, call_next, answer), name="upstream call")
+        self._tasks.spawn(self._call_for(answer, exchange, call_next), name="upstream call")
         try:
             return await answer
         except asyncio.CancelledError:
@@ -42,20 +46,13 @@ class Observe:
                 await _give_up(answer.result())
             raise
 
-    async def _call(self, exchange: Exchange, call_next: Handler, answer: asyncio.Future[Response]) -> None:
-        call = exchange.call = UpstreamCall(started_at=time.monotonic())
+    async def _call_for(self, answer: asyncio.Future[Response], exchange: Exchange, call_next: Handler) -> None:
         try:
-            response = await call_next(exchange)
-            self._open_taps(exchange, call, response)
+            response = await self._call(exchange, call_next)
         except asyncio.CancelledError:
-            exchange.watchers = []
-            call.usage = _owed(exchange)
-            call.end(time.monotonic())
             answer.cancel()
             raise
         except Exception as failure:  # noqa: BLE001 - handed on to whoever waits
-            exchange.watchers = []
-            call.end(time.monotonic())
             if not answer.cancelled():
                 answer.set_exception(failure)
             return
@@ -63,6 +60,19 @@ class Observe:
             await _give_up(response)
         else:
             answer.set_result(response)
+
+    async def _call(self, exchange: Exchange, call_next: Handler) -> Response:
+        call = exchange.call = UpstreamCall(started_at=time.monotonic())
+        try:
+            response = await call_next(exchange)
+            self._open_taps(exchange, call, response)
+        except (Exception, asyncio.CancelledError) as failure:
+            exchange.watchers = []
+            if isinstance(failure, asyncio.CancelledError):
+                call.usage = _owed(exchange)
+            call.end(time.monotonic())
+            raise
+        return response
 
     def _open_taps(self, exchange: Exchange, call: UpstreamCall, response: Response) -> None:
         call.status = response.status

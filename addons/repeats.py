@@ -10,7 +10,7 @@ any above the cache, this is not used.
 
 import marshal
 import weakref
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 
 from addons.cache import CacheStage
@@ -61,8 +61,8 @@ _OVERHEAD_BYTES = 2_048  # what one call takes besides its answer's body: about 
 class Repeat:
     """One call whose answer is known. `head` holds for one moment, see `KnownRepeats.find`."""
 
-    __slots__ = ("_meter", "_record", "body", "directives", "entry", "fields", "fingerprint", "head", "moment",
-                 "renewed_from", "status", "ttl_s")  # fmt: skip
+    __slots__ = ("_meter", "_record", "body", "body_hash", "directives", "entry", "fields", "fingerprint", "head",
+                 "moment", "renewed_from", "status", "ttl_s")  # fmt: skip
 
     def __init__(self, exchange: Exchange, status: int, fields: HeaderList, body: bytes, meter: Meter) -> None:
         self.fingerprint = exchange.fingerprint or b""
@@ -74,6 +74,7 @@ class Repeat:
         self.status = status
         self.fields = fields
         self.body = body
+        self.body_hash = hash(exchange.request.body)
         self.head = b""
         self.moment = (-1, -1)  # whole seconds of age, and left to live
         self._meter = meter
@@ -100,6 +101,11 @@ class KnownRepeats:
         self._used = 0
         self._candidates = 0
         self._known: OrderedDict[bytes, Repeat] = OrderedDict()
+        self._bodies: Counter[int] = Counter()  # hashes of the bodies of the known calls
+
+    def may_know(self, body: bytes) -> bool:
+        """Most calls repeat none: Python's hash of the body tells so for a twentieth of what the digest takes."""
+        return hash(body) in self._bodies
 
     def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes | None:
         """Each part says where it ends, so that no two calls run together. What a head comes to is noted in it: a
@@ -150,7 +156,8 @@ class KnownRepeats:
         self._forget(key)
         if self._used + len(body) + _OVERHEAD_BYTES > self._limit and not self._admits():
             return
-        self._known[key] = Repeat(exchange, response.status, fields, body, self._meter)
+        repeat = self._known[key] = Repeat(exchange, response.status, fields, body, self._meter)
+        self._bodies[repeat.body_hash] += 1
         self._used += len(body) + _OVERHEAD_BYTES
         while self._used > self._limit:
             self._forget(next(iter(self._known)))
@@ -164,6 +171,9 @@ class KnownRepeats:
         repeat = self._known.pop(key, None)
         if repeat is not None:
             self._used -= len(repeat.body) + _OVERHEAD_BYTES
+            self._bodies[repeat.body_hash] -= 1
+            if not self._bodies[repeat.body_hash]:
+                del self._bodies[repeat.body_hash]
 
 
 def can_repeat(stages: Sequence[Stage]) -> bool:

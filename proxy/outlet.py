@@ -5,7 +5,7 @@ and so their pool: it may only be closed when none of them is under way in it, o
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from proxy.exchange.model import Exchange, Response
@@ -24,11 +24,11 @@ class Outlet:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
-    async def __call__(self, exchange: Exchange) -> Response:
+    def __call__(self, exchange: Exchange) -> Awaitable[Response]:
         operation = exchange.operation
         # An answer in one piece costs half; only operations whose answers are known to be small are read so.
         buffered = operation.answers and not exchange.facts.stream and operation.name not in _LARGE_ANSWERS
-        return await self.pool.send(exchange.request, buffered=buffered)
+        return self.pool.send(exchange.request, buffered=buffered)
 
 
 class RetiredPools:

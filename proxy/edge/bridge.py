@@ -110,9 +110,9 @@ class Bridge:
     # -- one exchange
 
     def key(self, connection: ClientConnection, head: RequestHead, body: bytes) -> bytes | None:
-        """The place of a call among the repeats; None where those are not used."""
+        """The place among the repeats of a call that may be one; None where those are not used."""
         repeats = self._snapshot().repeats
-        if repeats is None or not isinstance(connection.codec, Http1Server):
+        if repeats is None or not isinstance(connection.codec, Http1Server) or not repeats.may_know(body):
             return None
         return repeats.key(connection.caller, head, body)
 
@@ -168,8 +168,8 @@ class Bridge:
                 body = b""
                 exchange.let_body_go()
             await _respond(stream, exchange, response)
-            if stream.key is not None and snapshot.repeats is not None and exchange.replayed is not None:
-                _remember(snapshot.repeats, stream.key, exchange, response)
+            if exchange.replayed is not None and snapshot.repeats is not None and isinstance(body, bytes):
+                _remember(snapshot.repeats, stream, body, exchange, response)
         except MisdirectedError as failure:
             self.count_bad_request(failure.status)
             _answer(stream, failure.status, _plain_error(failure.status, "misdirected_request", str(failure)))
@@ -230,9 +230,14 @@ class Bridge:
         return left
 
 
-def _remember(repeats: Repeats, key: bytes, exchange: Exchange, response: Response) -> None:
+def _remember(repeats: Repeats, stream: ClientStream, body: bytes, exchange: Exchange, response: Response) -> None:
+    connection = stream.connection
+    if not isinstance(connection.codec, Http1Server):
+        return
     try:
-        repeats.remember(key, exchange, response)
+        key = stream.key or repeats.key(connection.caller, stream.head, body)
+        if key is not None:
+            repeats.remember(key, exchange, response)
     except Exception as failure:
         log.error("repeat_failed", error=type(failure).__name__, exc_info=failure)
 

@@ -25,7 +25,7 @@ class ClientStream:
                  "is_answering", "is_gone", "key", "sent_bytes")  # fmt: skip
 
     def __init__(self, connection: "ClientConnection", head: RequestHead, key: bytes | None) -> None:
-        """`key`: the place among the repeats of a request that came in one piece, and is not known there."""
+        """`key`: the place among the repeats of a request that came in one piece and might have been one."""
         self.connection = connection
         self.head = head
         self.id = head.stream_id

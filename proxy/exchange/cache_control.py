@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from operator import itemgetter
+from typing import Final
 
 from proxy.exchange.asked import Mode
 from proxy.exchange.headers import HeaderList, joined
@@ -23,6 +25,8 @@ class Directives:
 
 
 NONE = Directives()
+_SAID: Final = frozenset({b"cache-control", b"pragma"})
+_NAME: Final = itemgetter(0)
 
 
 class Use(Enum):
@@ -36,6 +40,8 @@ class Use(Enum):
 
 def parse(headers: HeaderList) -> Directives:
     """The request's directives. Unknown ones are ignored, malformed ages too."""
+    if _SAID.isdisjoint(map(_NAME, headers)):
+        return NONE  # nearly always: two stages ask, and joining nothing twice took each of them four times as long
     value = joined(headers, b"cache-control").lower()
     if not value:
         legacy = joined(headers, b"pragma").lower()

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from operator import itemgetter
 
 import orjson
 
@@ -117,8 +118,9 @@ def _written(loaded: object) -> bytes:
 
 
 def _may_hold_big_integer(raw: bytes) -> bool:
-    """Nineteen digits in a row. A table and a plain search take a tenth of the time of a regular expression."""
-    return _BIG_INTEGER in raw.translate(_DIGITS_AS_ZERO)
+    """Nineteen digits in a row. A table and a plain search take a tenth of the time of a regular expression. `in` would
+    first try its operand as an integer, and the exception inside would cost more than the search."""
+    return raw.translate(_DIGITS_AS_ZERO).find(_BIG_INTEGER) >= 0
 
 
 def _load_without_loss(raw: bytes) -> object:
@@ -152,9 +154,7 @@ def canonical_body(raw: bytes, content_type: bytes, parsed: object = None) -> by
 
 def canonical_headers(headers: HeaderList) -> Iterable[bytes]:
     """The fields that may change the answer, in the order of their names; repeated ones in their own order."""
-    for name, value in sorted(headers, key=lambda field: field[0]):
-        if not _counts(name):
-            continue
+    for name, value in sorted([field for field in headers if _counts(field[0])], key=itemgetter(0)):
         if name == b"content-type":
             yield name + b":" + _canonical_type(value)
         elif name != b"cookie":

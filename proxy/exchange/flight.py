@@ -74,6 +74,7 @@ class Flight:
             response = await handler(self.exchange)
             self._head.set_result(response)
             if not isinstance(response.body, bytes):
+                self._wake()
                 await self._pump(response, response.body, is_wanted=self.is_wanted)
         except asyncio.CancelledError:
             self._fail(UpstreamError("connection_terminated", "the call was given up"))
@@ -161,7 +162,9 @@ class Flight:
         reader = FlightReader(self, found=self._received)
         self._readers.add(reader)
         try:
-            head = await asyncio.shield(self._head)
+            while not self._head.done():
+                await reader.until_woken()  # a future of its own: this exchange may be cancelled, the head may not
+            head = self._head.result()
         except asyncio.CancelledError:
             self.leave(reader)
             raise
@@ -211,7 +214,7 @@ class FlightReader(Body, Pours):
         while (chunk := self._next()) is None:
             if self._is_at_end():
                 return None
-            await self._wait()
+            await self.until_woken()
         return chunk
 
     async def pour(self, take: Callable[[bytes], bool]) -> bool:
@@ -224,7 +227,7 @@ class FlightReader(Body, Pours):
                         return False
                 if self._is_at_end():
                     return True
-                await self._wait()
+                await self.until_woken()
                 if self._is_full:
                     return False
         finally:
@@ -254,7 +257,8 @@ class FlightReader(Body, Pours):
             raise failure
         return True
 
-    async def _wait(self) -> None:
+    async def until_woken(self) -> None:
+        """Until something came that is not handed on at once."""
         self._wakeup = asyncio.get_running_loop().create_future()
         try:
             await self._wakeup

@@ -14,7 +14,7 @@ from proxy.exchange.asked import NOTHING, Asked
 from proxy.exchange.cache_control import NONE, Directives
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.history import History
-from proxy.exchange.provider import UNKNOWN, CallFacts, Json, Operation, Provider, UsageReader
+from proxy.exchange.provider import NO_FACTS, UNKNOWN, CallFacts, Json, Operation, Provider, UsageReader
 from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
 
@@ -171,7 +171,7 @@ class Exchange:
     # identify
     provider: Provider | None = None
     operation: Operation = UNKNOWN
-    facts: CallFacts = field(default_factory=CallFacts)
+    facts: CallFacts = NO_FACTS
     json: Json | None = field(default=None, repr=False)  # None again once the answer has begun
     labels: dict[str, str] = field(default_factory=dict)
     asked: Asked = NOTHING

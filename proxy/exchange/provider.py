@@ -38,9 +38,10 @@ class Operation:
 UNKNOWN = Operation("unknown", json_request=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class CallFacts:
-    """What a request asks for, read from its path and its JSON body (None when there is none)."""
+    """What a request asks for, read from its path and its JSON body (None when there is none). Not to be changed, like
+    a Usage."""
 
     model: str = ""
     stream: bool = False
@@ -49,6 +50,9 @@ class CallFacts:
     has_tools: bool = False
     messages: int = 0  # turns of the conversation, when it is one
     stateful: bool = False  # reads or creates state at the provider beyond its answer: never answered again or repeated
+
+
+NO_FACTS = CallFacts()
 
 
 class UsageReader(Protocol):

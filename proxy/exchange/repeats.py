@@ -31,6 +31,10 @@ class Replay(Protocol):
 class Repeats(Protocol):
     """The answers that are known."""
 
+    def may_know(self, body: bytes) -> bool:
+        """False when no call with this body is known: `key` need not be asked for. Costs next to nothing."""
+        ...
+
     def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes | None:
         """The call's digest; None when it is too large to be looked for. `caller`: who asks and whom."""
         ...

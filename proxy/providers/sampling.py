@@ -6,11 +6,12 @@ Providers promise repeatability only as far as they can; the promise asked for i
 """
 
 from proxy.exchange.provider import Json
+from proxy.providers.fields import NUMBERS
 
 
 def is_zero(value: object) -> bool:
     """True for a JSON number that is zero."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+    return value == 0 and isinstance(value, NUMBERS) and not isinstance(value, bool)
 
 
 def has_seed(body: Json, key: str = "seed") -> bool:

@@ -91,7 +91,6 @@ def opened(sealed: bytes, key: bytes) -> Entry | None:
             labels,
             credential,
             sensitive,
-            len(sealed),
         )
     except (ValueError, TypeError):
         return None

@@ -1,6 +1,5 @@
 """The tier in this process: least recently used goes first, and everything an entry holds is counted."""
 
-import dataclasses
 from collections import OrderedDict
 
 from proxy.stores.base import Entry, StoreStats, size_of
@@ -11,7 +10,7 @@ class MemoryStore:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[Entry, int]] = OrderedDict()  # with what each takes
         self._used = 0
         self._evicted = 0
 
@@ -20,25 +19,29 @@ class MemoryStore:
 
     def peek(self, key: bytes) -> Entry | None:
         """See Peeking: here, always what `get` gives."""
-        entry = self._entries.get(key)
-        if entry is not None:
-            self._entries.move_to_end(key)
-        return entry
+        found = self._entries.get(key)
+        if found is None:
+            return None
+        self._entries.move_to_end(key)
+        return found[0]
 
     async def put(self, key: bytes, entry: Entry) -> None:
         size = size_of(entry, key)
-        await self.delete(key)
+        self._forget(key)
         if size > self._limit // 8:
             return
-        self._entries[key] = dataclasses.replace(entry, size=size)
+        self._entries[key] = (entry, size)
         self._used += size
         self._shrink()
 
     async def delete(self, key: bytes) -> bool:
-        entry = self._entries.pop(key, None)
-        if entry is None:
+        return self._forget(key)
+
+    def _forget(self, key: bytes) -> bool:
+        found = self._entries.pop(key, None)
+        if found is None:
             return False
-        self._used -= entry.size
+        self._used -= found[1]
         return True
 
     async def clear(self) -> int:
@@ -54,8 +57,8 @@ class MemoryStore:
 
     def _shrink(self) -> None:
         while self._used > self._limit:
-            _, entry = self._entries.popitem(last=False)
-            self._used -= entry.size
+            _, (_, size) = self._entries.popitem(last=False)
+            self._used -= size
             self._evicted += 1
 
     def stats(self) -> StoreStats:

@@ -89,12 +89,15 @@ class Http2Call(Outgoing, Pours):
         try:
             while not (self._has_ended if self._is_whole else self._status):
                 self._raise_failure()
-                await self._wait()
+                self._waiter = self._loop.create_future()
+                await self._waiter
             if not self._is_whole:
                 return Response(self._status, self._headers, self, self._length)
         except BaseException:
             self._close()
             raise
+        finally:
+            self._waiter = None
         self._close()
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         return Response(self._status, self._headers, body, self._length)
@@ -314,8 +317,7 @@ def _status(fields: HeaderList) -> int:
     name, status = fields[0] if fields else (b"", b"")
     if name != b":status" or len(status) != 3 or not status.isdigit() or status < b"100" or status == b"101":
         return 0
-    names = b"".join([name for name, _ in fields[1:]])
-    values = b"".join([value for _, value in fields[1:]])
-    if names.translate(None, _NAME_BYTES) or values.translate(None, _VALUE_BYTES):
+    names, values = zip(*fields, strict=True)
+    if b"".join(names[1:]).translate(None, _NAME_BYTES) or b"".join(values).translate(None, _VALUE_BYTES):
         return 0
     return int(status)

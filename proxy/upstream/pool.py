@@ -62,19 +62,19 @@ class Pool:
         out a second time at once, on whatever connection there is then.
         """
         origin = self._origin(request)
-        try:
-            return await self._send(origin, request, buffered=buffered)
-        except UpstreamError as failure:
-            if failure.sent or failure.code != "connection_terminated" or self._closed:
-                raise
-            if not isinstance(request.body, bytes):
-                raise  # it cannot be read twice
-        return await self._send(origin, request, buffered=buffered)
-
-    async def _send(self, origin: Origin, request: Request, *, buffered: bool) -> Response:
-        lane = origin.find(self._settings) or await self._lane(origin)
-        lane.in_flight += 1
-        return await lane.send(request, buffered=buffered, done=functools.partial(self._release, origin, lane))
+        is_second = False
+        while True:
+            try:
+                lane = origin.find(self._settings) or await self._lane(origin)
+                lane.in_flight += 1
+                release = functools.partial(self._release, origin, lane)
+                return await lane.send(request, buffered=buffered, done=release)
+            except UpstreamError as failure:
+                if is_second or failure.sent or failure.code != "connection_terminated" or self._closed:
+                    raise
+                if not isinstance(request.body, bytes):
+                    raise  # it cannot be read twice
+            is_second = True
 
     def _origin(self, request: Request) -> Origin:
         key = (request.scheme, request.host, request.port)

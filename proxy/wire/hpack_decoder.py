@@ -45,7 +45,10 @@ class HpackDecoder:
             while at < end:
                 first = block[at]
                 if first >= 0x80:
-                    index, at = (first & 0x7F, at + 1) if first != 0xFF else _integer(block, at, 0x7F)
+                    if first == 0xFF:
+                        index, at = _integer(block, at, 0x7F)
+                    else:
+                        index, at = first & 0x7F, at + 1
                     field = self._at(index)
                 elif first & 0x60 == 0x20:
                     limit, at = _integer(block, at, 0x1F)
@@ -64,7 +67,11 @@ class HpackDecoder:
     def _literal(self, block: bytes, at: int, first: int) -> tuple[tuple[bytes, bytes], int]:
         is_indexed = first >= 0x40
         mask = 0x3F if is_indexed else 0x0F
-        index, at = (first & mask, at + 1) if first & mask != mask else _integer(block, at, mask)
+        index = first & mask
+        if index == mask:
+            index, at = _integer(block, at, mask)
+        else:
+            at += 1
         if index:
             name = self._at(index)[0]
         else:
@@ -113,7 +120,11 @@ def _integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
 
 def _string(block: bytes, at: int) -> tuple[bytes, int]:
     first = block[at]
-    length, at = (first & 0x7F, at + 1) if first & 0x7F != 0x7F else _integer(block, at, 0x7F)
+    length = first & 0x7F
+    if length == 0x7F:
+        length, at = _integer(block, at, 0x7F)
+    else:
+        at += 1
     end = at + length
     text = block[at:end]
     if len(text) != length:

@@ -24,7 +24,7 @@ def _status_line(status: int) -> bytes:
 
 def _fields(headers: HeaderList) -> bytes:
     """Field lines. Raises ValueError on a field that would break out of its line."""
-    lines = b"".join([name + b": " + value + b"\r\n" for name, value in headers])
+    lines = b"\r\n".join([*map(b": ".join, headers), b""])
     if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
         raise ValueError("line break in a response field")
     return lines

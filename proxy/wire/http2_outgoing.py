@@ -4,6 +4,7 @@ Rules: a body is never copied to wait: what the windows do not let through stays
 the order in which they began, as far as each one's own window reaches.
 """
 
+import struct
 from abc import ABC, abstractmethod
 from typing import Final
 
@@ -12,11 +13,13 @@ from proxy.exchange.headers import HeaderList
 _DATA, _END_STREAM = 0x0, 0x1
 _DEFAULT_WINDOW: Final = 65_535
 _LARGEST_WINDOW: Final = 2**31 - 1
+_FRAME_HEAD: Final = struct.Struct(">HBBBI").pack  # the length's two upper bytes and its last one, then the rest
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes | memoryview) -> bytes:
     """A frame's bytes."""
-    return b"".join((len(payload).to_bytes(3), bytes((kind, flags)), stream_id.to_bytes(4), payload))
+    size = len(payload)
+    return b"".join((_FRAME_HEAD(size >> 8, size & 0xFF, kind, flags, stream_id), payload))
 
 
 class Outgoing(ABC):

@@ -114,7 +114,7 @@ def test_a_change_of_what_is_kept_is_a_new_version() -> None:
     assert VERSION == 2
     assert [each.name for each in fields(Entry)] == [
         "status", "headers", "body", "packed", "stored_at", "ttl_s", "provider", "operation", "model", "usage",
-        "cost_nanousd", "epoch", "took_ms", "namespace", "tags", "labels", "credential", "sensitive", "size",
+        "cost_nanousd", "epoch", "took_ms", "namespace", "tags", "labels", "credential", "sensitive",
     ]  # fmt: skip
     assert [each.name for each in fields(Usage)] == [
         "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
