@@ -32,8 +32,8 @@ so. `python -m bench --only SECTION,… --against NAME,… --rounds N --quick` r
   up at the same time; one at a time is asked.
 - `median (least–most)` over the rounds. A ratio is taken round by round, between rounds that followed one another.
   "Skinflint's, relative" is Skinflint's figure over that of the row.
-- CPU is user and system time of the process with all its threads and children, from `/proc`; "core" is its share of
-  one core. Who leaves much of it idle was held back by something else.
+- CPU is user and system time of the process with all its threads and children, by their own clocks; "core" is its share
+  of one core. Who leaves much of it idle was held back by something else.
 """
 
 CONTESTANTS: Final = """## The contestants
