@@ -11,7 +11,6 @@ from typing import NoReturn
 from bench.failures import BenchFailed
 from bench.field import FULL, QUICK, Run
 from bench.machine import look
-from bench.plots import svg
 from bench.processes import LOAD_CORE, pin
 from bench.report import page, show
 from bench.rivals.choice import NAMES
@@ -76,8 +75,8 @@ def main() -> int:
     if target := arguments.out or (_PAGE if is_full else None):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-        for plot in [plot for section in sections for plot in section.plots]:
-            target.with_name(plot.file_name).write_text(svg(plot), encoding="utf-8")
+        for picture in [picture for section in sections for picture in section.pictures]:
+            target.with_name(picture.file_name).write_text(picture.svg, encoding="utf-8")
     else:
         print(text)
     return 0

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from bench.machine import Machine
 from bench.opening import CONTESTANTS, OPENING
-from bench.plots import Plot
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,15 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A file beside the page."""
+
+    file_name: str
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """One section of the page."""
 
@@ -39,7 +47,7 @@ class Section:
     tables: tuple[Table, ...]
     checks: tuple[Check, ...] = ()
     remarks: tuple[str, ...] = ()
-    plots: tuple[Plot, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
 
 def page(machine: Machine, sections: Sequence[Section], *, is_quick: bool) -> str:
@@ -60,7 +68,7 @@ def page(machine: Machine, sections: Sequence[Section], *, is_quick: bool) -> st
 def show(section: Section) -> str:
     """One section in Markdown."""
     parts = [f"## {section.title}\n", f"{section.method}\n", f"Repeat it: `python -m bench --only {section.name}`\n"]
-    parts += [f"![{plot.title}]({plot.file_name})\n" for plot in section.plots]
+    parts += [f"![{picture.title}]({picture.file_name})\n" for picture in section.pictures]
     parts += [f"{_markdown(table)}\n" for table in section.tables]
     if section.checks:
         parts += [f"{_markdown(_check_table(section.checks))}\n"]

@@ -52,7 +52,7 @@ def run(run: Run) -> Section:
             "The opening of connections is not in the CPU figures, the beginning and end of each stream is.",
             "LiteLLM writes each event anew; squid's tunnel relays TLS that it cannot read.",
         ),
-        plots=(event_plot("streams", "CPU of a streamed event", few, ours.name, _CPU_RATIO),),
+        pictures=(event_plot("streams", "CPU of a streamed event", few, ours.name, _CPU_RATIO),),
     )
 
 
