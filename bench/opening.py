@@ -29,7 +29,7 @@ so. `python -m bench --only SECTION,… --against NAME,… --rounds N --quick` r
   come once and in order. A wrong byte of Skinflint or mitmdump ends the run without a report, one of another rival
   makes its row say so.
 - Connections are opened, and each contestant warmed up, before the time that counts. All contestants of a section are
-  up at the same time; one at a time is asked.
+  up at the same time, except with many streams; one at a time is asked.
 - `median (least–most)` over the rounds. A ratio is taken round by round, between rounds that followed one another.
   "Skinflint's, relative" is Skinflint's figure over that of the row.
 - CPU is user and system time of the process with all its threads and children, by their own clocks; "core" is its share
