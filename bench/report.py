@@ -50,14 +50,16 @@ class Section:
     pictures: tuple[Picture, ...] = ()
 
 
-def page(machine: Machine, sections: Sequence[Section], *, is_quick: bool) -> str:
-    """All of it, in Markdown."""
+def page(
+    machine: Machine, sections: Sequence[Section], *, is_quick: bool, about: Sequence[tuple[str, str]] = ()
+) -> str:
+    """All of it, in Markdown. `about`: what else there is to say about the run, name and value."""
     parts = [OPENING]
     if is_quick:
         parts.append(
             "**This was a quick run (`--quick`): few and short rounds. It shows that things work, no more.**\n"
         )
-    parts += [CONTESTANTS, _about(machine)]
+    parts += [CONTESTANTS, _about([*machine.lines(), *about])]
     checks = [check for section in sections for check in section.checks]
     if checks:
         parts.append(f"## Targets\n\n{_markdown(_check_table(checks))}\n")
@@ -77,9 +79,8 @@ def show(section: Section) -> str:
     return "\n".join(parts)
 
 
-def _about(machine: Machine) -> str:
-    rows = [(f"{name}", value) for name, value in machine.lines()]
-    return f"## The run\n\n{_markdown(Table(('', ''), tuple(rows)))}\n"
+def _about(lines: Sequence[tuple[str, str]]) -> str:
+    return f"## The run\n\n{_markdown(Table(('', ''), tuple(lines)))}\n"
 
 
 def _check_table(checks: Sequence[Check]) -> Table:
