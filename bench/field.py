@@ -40,7 +40,7 @@ class Scale:
 
 FULL = Scale(
     rounds=5,
-    seconds=2.0,
+    seconds=1.5,
     stream_s=2.0,
     starts=10,
     mixed_calls=200_000,

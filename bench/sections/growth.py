@@ -19,6 +19,7 @@ _CONNECTIONS: Final = 16
 _MAX_GROWTH: Final = 1.3
 _PLURAL: Final = {"hit": "hits", "miss": "misses"}
 _WARM_UP_S: Final = 1.0
+_ROUND_S: Final = 1.0  # CPU of a call needs no more than that
 _PATIENT: Final = "limits.client_head_s=600"  # thousands of connections are opened before the first one is used
 _CACHE_BYTES: Final = 4 * 1024**3
 _STEP: Final = 10_000  # answers that come with one call
@@ -125,7 +126,7 @@ def _rounds(
                 loop.run(min(_WARM_UP_S, run.scale.seconds))
         for number in range(run.scale.rounds):
             for (size, kind), loop in loops.items():
-                one = loop.run(run.scale.seconds)
+                one = loop.run(min(_ROUND_S, run.scale.seconds))
                 found.setdefault((axis, kind), {}).setdefault(size, []).append(one)
                 run.say(f"round {number + 1}: {size:,} {axis}, {kind}: {one.cpu_us:.0f} µs a call")
     finally:
