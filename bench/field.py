@@ -30,7 +30,7 @@ class Scale:
 
     rounds: int
     seconds: float  # of a round of calls
-    stream_s: float  # of each stream, where a hundred or fewer are open
+    stream_s: float  # of each stream, where a hundred or fewer are open; of more, all are open for twice as long
     starts: int
     mixed_calls: int
     large_calls: int
@@ -41,8 +41,8 @@ class Scale:
 FULL = Scale(
     rounds=5,
     seconds=1.5,
-    stream_s=2.0,
-    starts=10,
+    stream_s=1.5,
+    starts=8,
     mixed_calls=200_000,
     large_calls=1_000,
     rival_starts=2,

@@ -38,7 +38,7 @@ class Load:
     @property
     def title(self) -> str:
         """In a table's words."""
-        return f"{self.streams:,} streams, {self.rate:.0f} events/s each"
+        return f"{self.streams:,} stream{'s' if self.streams > 1 else ''}, {self.rate:.0f} events/s each"
 
     def rounds(self, scale: Scale) -> int:
         """As usual up to a hundred; two of five hundred, one beyond."""

@@ -14,6 +14,7 @@ type Rounds = Mapping[str, Sequence[Streamed]]  # by contestant's name
 type Found = Mapping[Load, Rounds]
 
 _DIRECT: Final = "direct"
+_LEFT_OUT: Final = "left out"
 _ADDED_FLOOR_MS: Final = 0.01
 
 
@@ -71,16 +72,16 @@ def size_tables(found: Found) -> list[Table]:
         loads = [load for load in by_size if load.is_large or not is_of_large]
         heads = (title, *[f"{load.streams:,} stream{'s' if load.streams > 1 else ''}" for load in loads])
         rows = [
-            (name, *[show(load, by_size[load][name]) if name in by_size[load] else "left out" for load in loads])
+            (name, *[show(load, by_size[load][name]) if name in by_size[load] else _LEFT_OUT for load in loads])
             for name in names
         ]
-        tables.append(Table(heads, tuple([row for row in rows if set(row[1:]) != {"–"}])))
+        tables.append(Table(heads, tuple([row for row in rows if not set(row[1:]) <= {"–", _LEFT_OUT}])))
     return tables
 
 
 def _median(digits: int, figure: Callable[[Streamed], float], unit: str = "") -> Figure:
     """Of contestants that are processes: the direct way has no core and no memory."""
-    return lambda load, rounds: f"{median([figure(one) for one in rounds]):.{digits}f}{unit}" if _has(rounds) else "–"
+    return lambda load, rounds: f"{median([figure(one) for one in rounds]):,.{digits}f}{unit}" if _has(rounds) else "–"
 
 
 def _pair(p50: Callable[[Streamed], float], p99: Callable[[Streamed], float]) -> Figure:
@@ -103,7 +104,7 @@ def stream_kib(load: Load, one: Streamed) -> float:
 
 _FIGURES: Final[tuple[tuple[str, bool, Figure], ...]] = (  # title, whether only of many streams
     ("CPU an event, µs", False, _median(1, lambda one: one.cpu_us)),
-    ("share of the proxy's core", False, _median(0, lambda one: one.cpu_share * 100, " %")),
+    ("share of the proxy's core", False, _median(0, lambda one: one.cpu_share * 100, "%")),
     ("first event, p50 / p99, ms", False, _pair(lambda one: one.first_p50_ms, lambda one: one.first_p99_ms)),
     ("delay of an event, p50 / p99, ms", False, _pair(lambda one: one.p50_ms, lambda one: one.p99_ms)),
     ("added gap, p50 / p99, ms", False, _pair(lambda one: one.gap_p50_ms, lambda one: one.gap_p99_ms)),
@@ -164,7 +165,7 @@ def size_picture(found: Found, ours: str) -> Picture:
     panels = [
         Panel("CPU of an event, µs", _lines(cpu), 1.0),
         Panel(
-            f"p99 of an event's delay, less that without a proxy, ms (least: {_ADDED_FLOOR_MS:g})",
+            f"delay added at p99, ms ({_ADDED_FLOOR_MS:g}: that or less)",
             _lines(added),
             _ADDED_FLOOR_MS,
         ),

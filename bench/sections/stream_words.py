@@ -74,17 +74,18 @@ def lost_remark(found: Found) -> str:
 
 def ceiling_remark(name: str, steps: Sequence[tuple[Plan, Streamed]]) -> str:
     """The highest rate that was kept up with, and what was in the way of the next one."""
-    good = [(plan, one) for plan, one in steps if keeps_up(plan, one)]
-    at_most = "none of the rates"
+    good = [place for place, step in enumerate(steps) if keeps_up(*step)]
+    at_most, after = "none of these rates", steps
     if good:
-        plan, one = good[-1]
+        plan, one = steps[good[-1]]
         at_most = f"{plan.rate:.0f} events/s each, {reached(plan, one):,.0f} together"
-    plan, one = steps[-1]
-    told = f"The highest rate of {plan.streams:,} streams that {name} kept up with: {at_most}."
-    if keeps_up(plan, one):
+        after = steps[good[-1] + 1 :]
+    told = f"The highest rate of {SIZES[-1]:,} streams that {name} kept up with: {at_most}."
+    if not after:
         return told
-    untried = [f"{rate:.0f}" for rate in RATES if rate > plan.rate]
-    rest = f" Not tried after that: {', '.join(untried)}." if untried else ""
+    plan, one = after[0]
+    untried = [f"{rate:.0f}" for rate in RATES if rate > after[-1][0].rate]
+    rest = f" Not tried after two that were too fast: {', '.join(untried)}." if untried else ""
     return f"{told} At {plan.rate:.0f}: {verdict(plan, one)}; {one.lost:,} lost.{rest}"
 
 

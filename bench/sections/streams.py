@@ -110,7 +110,7 @@ def _leave_out(load: Load, story: _Story) -> None:
 
 
 def _faster(run: Run, ours: Skinflint) -> list[tuple[Plan, Streamed]]:
-    """As many streams as there are at most, faster and faster, until they cannot be kept up with."""
+    """As many streams as there are at most, faster and faster, until two rates running were too fast."""
     steps: list[tuple[Plan, Streamed]] = []
     with run.up(Skinflint(settings=NO_CACHE)) as (target,):
         run_streams(target, _WARM_UP, run.numbers, run.upstream.pid)
@@ -118,7 +118,7 @@ def _faster(run: Run, ours: Skinflint) -> list[tuple[Plan, Streamed]]:
             plan = Load(SIZES[-1], rate).plan(run.scale)
             steps.append((plan, run_streams(target, plan, run.numbers, run.upstream.pid)))
             run.say(f"{ours.name}, {plan.streams:,} streams, {rate:.0f} events/s each: {steps[-1][1].cpu_share:.0%}")
-            if not keeps_up(*steps[-1]):
+            if len(steps) > 1 and not any(keeps_up(*step) for step in steps[-2:]):
                 break
     return steps
 

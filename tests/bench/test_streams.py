@@ -116,7 +116,7 @@ def test_each_figure_has_a_column_for_each_number_of_streams() -> None:
     assert cpu.heads == ("CPU an event, µs", *[f"{size:,} stream{'s' if size > 1 else ''}" for size in SIZES])
     assert cpu.rows == (
         ("us", *["50.0"] * 6),
-        ("them", "left out", "left out", "1000.0", "left out", "left out", "left out"),
+        ("them", "left out", "left out", "1,000.0", "left out", "left out", "left out"),
     )
     assert memory.heads[1:] == ("500 streams", "1,000 streams", "2,000 streams")
     assert load_side.rows[0] == ("direct", *["40%"] * 6)
@@ -132,12 +132,17 @@ def test_rates_have_a_row_each_and_the_highest_that_was_kept_up_with_is_told() -
     assert [(row[0], row[-1]) for row in made.rows] == [("20", "keeps up"), ("25", "the proxy's core full")]
     told = ceiling_remark("us", steps)
     assert "kept up with: 20 events/s each, 40,000 together." in told
-    assert told.endswith("At 25: the proxy's core full; 3 lost. Not tried after that: 30, 40, 50.")
+    assert told.endswith("At 25: the proxy's core full; 3 lost. Not tried after two that were too fast: 30, 40, 50.")
+
+
+def test_rate_that_is_kept_up_with_after_one_that_was_not_counts() -> None:
+    steps = [(PLAN, one(lost=1)), (Plan(2_000, 301, 50.0, 2.0), one())]
+    assert ceiling_remark("us", steps).endswith("kept up with: 50 events/s each, 100,000 together.")
 
 
 def test_ceiling_that_was_not_reached_is_not_told_of() -> None:
     assert ceiling_remark("us", [(PLAN, one())]).endswith("together.")
-    assert "none of the rates" in ceiling_remark("us", [(PLAN, one(lost=1))])
+    assert "none of these rates" in ceiling_remark("us", [(PLAN, one(lost=1))])
 
 
 def test_lost_events_are_told_of_by_name() -> None:
@@ -158,5 +163,5 @@ def test_cpu_beside_a_contestant_that_is_not_there_is_not_judged() -> None:
 def test_picture_shows_ours_first_and_what_is_added_to_the_direct_way() -> None:
     root = ET.fromstring(size_picture(alike([one()]), "us").svg)
     told = next(each.text or "" for each in root.iter() if each.tag.endswith("desc"))
-    assert "ms (least: 0.01), us: 1: 0.5, 10: 0.5" in told
+    assert "ms (0.01: that or less), us: 1: 0.5, 10: 0.5" in told
     assert "direct:" not in told
