@@ -4,14 +4,16 @@ import argparse
 import dataclasses
 import signal
 import sys
+import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from bench.failures import BenchFailed
-from bench.field import FULL, QUICK, Run
-from bench.machine import look
-from bench.plots import svg
+from bench.field import FULL, QUICK, Run, Scale
+from bench.kept import Kept, Measured, about
+from bench.machine import Machine, look
 from bench.processes import LOAD_CORE, pin
 from bench.report import page, show
 from bench.rivals.choice import NAMES
@@ -30,6 +32,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="instead of the usual number")
     parser.add_argument(
         "--out", type=Path, help="the page; default: docs/benchmarks.md after a full run, else standard output"
+    )
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="keep each section in DIR, and take from there what was measured at this commit, scale and versions",
     )
     return parser.parse_args()
 
@@ -58,29 +66,51 @@ def main() -> int:
         scale = dataclasses.replace(scale, rounds=arguments.rounds)
     signal.signal(signal.SIGTERM, _terminated)
     machine = look()
-    pin(LOAD_CORE)
-    sections = []
     try:
-        with Run(scale, _say, against) as run:
-            for name in names:
-                print(f"{name} …", file=sys.stderr, flush=True)
-                sections.append(SECTIONS[name](run))
-                print(show(sections[-1]), file=sys.stderr, flush=True)
+        kept = Kept.of_run(arguments.resume, machine, scale, against)
+    except ValueError as error:
+        print(f"--resume: {error}", file=sys.stderr)
+        return 2
+    pin(LOAD_CORE)
+    try:
+        measured = _measure(names, machine, scale, against, kept)
     except BenchFailed as failure:
         print(f"the run failed: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    text = page(machine, sections, is_quick=arguments.quick)
+    sections = [one.section for one in measured]
+    text = page(machine, sections, is_quick=arguments.quick, about=about(measured, machine.at))
     is_full = not arguments.only and not arguments.quick and set(against) == set(NAMES)
     if target := arguments.out or (_PAGE if is_full else None):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-        for plot in [plot for section in sections for plot in section.plots]:
-            target.with_name(plot.file_name).write_text(svg(plot), encoding="utf-8")
+        for picture in [picture for section in sections for picture in section.pictures]:
+            target.with_name(picture.file_name).write_text(picture.svg, encoding="utf-8")
     else:
         print(text)
     return 0
+
+
+def _measure(
+    names: Sequence[str], machine: Machine, scale: Scale, against: Collection[str], kept: Kept
+) -> list[Measured]:
+    """The sections in their order, each told of and kept as soon as it is there."""
+    found = {name: one for name in names if (one := kept.find(name)) is not None}
+    if len(found) < len(names):
+        with Run(scale, _say, against) as run:
+            for name in names:
+                if name in found:
+                    _say(f"{name}: measured {found[name].at}")
+                    continue
+                print(f"{name} …", file=sys.stderr, flush=True)
+                started = time.monotonic()
+                section = SECTIONS[name](run)
+                one = found[name] = Measured(section, machine.at, time.monotonic() - started, machine.load)
+                kept.keep(one)
+                print(show(section), file=sys.stderr, flush=True)
+                _say(f"{name} took {one.seconds:.0f} s")
+    return [found[name] for name in names]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Scale:
 
     rounds: int
     seconds: float  # of a round of calls
-    stream_events: int  # of a stream, at 20 a second
+    stream_s: float  # of each stream, where a hundred or fewer are open; of more, all are open for twice as long
     starts: int
     mixed_calls: int
     large_calls: int
@@ -40,9 +40,9 @@ class Scale:
 
 FULL = Scale(
     rounds=5,
-    seconds=2.0,
-    stream_events=60,
-    starts=10,
+    seconds=1.5,
+    stream_s=1.5,
+    starts=8,
     mixed_calls=200_000,
     large_calls=1_000,
     rival_starts=2,
@@ -51,7 +51,7 @@ FULL = Scale(
 QUICK = Scale(
     rounds=2,
     seconds=1.0,
-    stream_events=60,
+    stream_s=1.0,
     starts=3,
     mixed_calls=20_000,
     large_calls=200,

@@ -11,6 +11,7 @@ from typing import Final
 
 from bench.rivals.choice import versions
 
+_CHANGED: Final = " with changes"
 _PACKAGES: Final = ("mitmproxy", "pyreqwest", "uvloop", "h2", "orjson", "cryptography")
 
 
@@ -27,6 +28,11 @@ class Machine:
     packages: str
     load: str
     rivals: str = ""
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether `commit` says all that there is to say about the code."""
+        return "commit" in self.commit and not self.commit.endswith(_CHANGED)
 
     def lines(self) -> list[tuple[str, str]]:
         """Name and value, in order."""
@@ -72,7 +78,7 @@ def _commit() -> str:
         return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--", "proxy", "addons", "config")
-        return f"{version}, commit {git('rev-parse', '--short', 'HEAD')}{' with changes' if changed else ''}"
+        changed = git("status", "--porcelain", "--", "proxy", "addons", "config", "bench")
+        return f"{version}, commit {git('rev-parse', '--short', 'HEAD')}{_CHANGED if changed else ''}"
     except (OSError, subprocess.CalledProcessError):  # installed without its history
         return version

@@ -10,7 +10,9 @@ machine, in alternating rounds.
 
 To repeat it: `make rivals` installs LiteLLM and Portkey in environments of their own, Debian's packages nginx-light,
 squid-openssl and wrk are used if they are there, and `make bench` runs all. A rival that is missing is a row that says
-so. `python -m bench --only SECTION,… --against NAME,… --rounds N --quick` runs parts.
+so. `python -m bench --only SECTION,… --against NAME,… --rounds N --quick` runs parts. With `--resume DIR` each section
+is kept in DIR as soon as it is there, so that a run that broke off goes on where it was, at the same commit only; the
+page then says which sections are of which run.
 
 ## How it is measured
 
@@ -29,11 +31,11 @@ so. `python -m bench --only SECTION,… --against NAME,… --rounds N --quick` r
   come once and in order. A wrong byte of Skinflint or mitmdump ends the run without a report, one of another rival
   makes its row say so.
 - Connections are opened, and each contestant warmed up, before the time that counts. All contestants of a section are
-  up at the same time; one at a time is asked.
+  up at the same time, except with many streams; one at a time is asked.
 - `median (least–most)` over the rounds. A ratio is taken round by round, between rounds that followed one another.
   "Skinflint's, relative" is Skinflint's figure over that of the row.
-- CPU is user and system time of the process with all its threads and children, from `/proc`; "core" is its share of
-  one core. Who leaves much of it idle was held back by something else.
+- CPU is user and system time of the process with all its threads and children, by their own clocks; "core" is its share
+  of one core. Who leaves much of it idle was held back by something else.
 """
 
 CONTESTANTS: Final = """## The contestants

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from bench.machine import Machine
 from bench.opening import CONTESTANTS, OPENING
-from bench.plots import Plot
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,15 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A file beside the page."""
+
+    file_name: str
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """One section of the page."""
 
@@ -39,17 +47,19 @@ class Section:
     tables: tuple[Table, ...]
     checks: tuple[Check, ...] = ()
     remarks: tuple[str, ...] = ()
-    plots: tuple[Plot, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
 
-def page(machine: Machine, sections: Sequence[Section], *, is_quick: bool) -> str:
-    """All of it, in Markdown."""
+def page(
+    machine: Machine, sections: Sequence[Section], *, is_quick: bool, about: Sequence[tuple[str, str]] = ()
+) -> str:
+    """All of it, in Markdown. `about`: what else there is to say about the run, name and value."""
     parts = [OPENING]
     if is_quick:
         parts.append(
             "**This was a quick run (`--quick`): few and short rounds. It shows that things work, no more.**\n"
         )
-    parts += [CONTESTANTS, _about(machine)]
+    parts += [CONTESTANTS, _about([*machine.lines(), *about])]
     checks = [check for section in sections for check in section.checks]
     if checks:
         parts.append(f"## Targets\n\n{_markdown(_check_table(checks))}\n")
@@ -60,7 +70,7 @@ def page(machine: Machine, sections: Sequence[Section], *, is_quick: bool) -> st
 def show(section: Section) -> str:
     """One section in Markdown."""
     parts = [f"## {section.title}\n", f"{section.method}\n", f"Repeat it: `python -m bench --only {section.name}`\n"]
-    parts += [f"![{plot.title}]({plot.file_name})\n" for plot in section.plots]
+    parts += [f"![{picture.title}]({picture.file_name})\n" for picture in section.pictures]
     parts += [f"{_markdown(table)}\n" for table in section.tables]
     if section.checks:
         parts += [f"{_markdown(_check_table(section.checks))}\n"]
@@ -69,9 +79,8 @@ def show(section: Section) -> str:
     return "\n".join(parts)
 
 
-def _about(machine: Machine) -> str:
-    rows = [(f"{name}", value) for name, value in machine.lines()]
-    return f"## The run\n\n{_markdown(Table(('', ''), tuple(rows)))}\n"
+def _about(lines: Sequence[tuple[str, str]]) -> str:
+    return f"## The run\n\n{_markdown(Table(('', ''), tuple(lines)))}\n"
 
 
 def _check_table(checks: Sequence[Check]) -> Table:

@@ -39,7 +39,6 @@ class Rival(ABC):
 
     death_signal = signal.SIGKILL
     caches = True  # whether it answers from memory, where its work is hits
-    takes_many_streams = True  # a thousand at once, on one core
 
     def __init__(self, name: str, work: Work) -> None:
         self.name = name

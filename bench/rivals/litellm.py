@@ -22,8 +22,6 @@ _PROGRAM: Final = _ENVIRONMENT / "bin" / "litellm"
 class LiteLlm(Rival):
     """See the module."""
 
-    takes_many_streams = False
-
     def __init__(self, work: Work) -> None:
         super().__init__("LiteLLM", work)
 

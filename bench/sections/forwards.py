@@ -53,7 +53,7 @@ def run(run: Run) -> Section:
             ),
             "squid's tunnel relays TLS that it cannot read: it is the least that any forward proxy costs.",
         ),
-        plots=(rate_plot("forwards", "Calls of 1 KB that go upstream", fast, ours.name, _TARGETS),),
+        pictures=(rate_plot("forwards", "Calls of 1 KB that go upstream", fast, ours.name, _TARGETS),),
     )
 
 

@@ -48,7 +48,7 @@ def run(run: Run) -> Section:
                 "Cache-Control, and meters and records the call."
             ),
         ),
-        plots=(rate_plot("hits", "Answers of 1 KB from the cache", smallest, ours.name, _TARGETS),),
+        pictures=(rate_plot("hits", "Answers of 1 KB from the cache", smallest, ours.name, _TARGETS),),
     )
 
 

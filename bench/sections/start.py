@@ -71,7 +71,9 @@ def run(run: Run) -> Section:
             "On one core, as everything here; Skinflint's start is almost all imports.",
             "Pages that processes of one contestant share (nginx's master and worker) are counted for each of them.",
         ),
-        plots=(memory_plot("memory", "Idle memory", {name: one.idle_mib for name, one in started.items()}, ours.name),),
+        pictures=(
+            memory_plot("memory", "Idle memory", {name: one.idle_mib for name, one in started.items()}, ours.name),
+        ),
     )
 
 
