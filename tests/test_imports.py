@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
         "config", "proxy.exchange", "proxy.providers", "proxy.stores", "proxy.tasks", "proxy.upstream.retry_budget",
         "proxy.wire",
     },
+    "proxy.fleet": {"proxy.tasks"},
     "proxy.tasks": set(),
     "proxy.metrics": {"proxy.exchange"},
     "proxy.counters": {"proxy.exchange"},
@@ -68,6 +69,8 @@ HOMES: dict[str, set[str]] = {
     "alembic": {"proxy.ledger"},
     "genai_prices": {"proxy.ledger"},
     "typer": {"proxy.cli"},
+    "redis": {"proxy.fleet.sentinels"},
+    "hiredis": {"proxy.fleet"},
     "pydantic": {"config"},
     "yaml": {"config", "proxy.cli"},
 }

@@ -1,0 +1,1 @@
+"""What proxies of one fleet share: the link to Redis, and what stands on it."""
