@@ -15,7 +15,7 @@ from bench.field import FULL, QUICK, Run, Scale
 from bench.kept import Kept, Measured, about
 from bench.machine import Machine, look
 from bench.processes import LOAD_CORE, pin
-from bench.report import page, show
+from bench.report import Section, page, show
 from bench.rivals.choice import NAMES
 from bench.sections import SECTIONS
 
@@ -51,7 +51,7 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def main() -> int:
-    """Returns the exit status: 1 when the run failed, 2 for a section or rival that does not exist."""
+    """Returns the exit status: 1 when the run failed, 2 for arguments that cannot be followed."""
     arguments = _arguments()
     names = [name for name in arguments.only.split(",") if name] or list(SECTIONS)
     if unknown := [name for name in names if name not in SECTIONS]:
@@ -83,13 +83,18 @@ def main() -> int:
     text = page(machine, sections, is_quick=arguments.quick, about=about(measured, machine.at))
     is_full = not arguments.only and not arguments.quick and set(against) == set(NAMES)
     if target := arguments.out or (_PAGE if is_full else None):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-        for picture in [picture for section in sections for picture in section.pictures]:
-            target.with_name(picture.file_name).write_text(picture.svg, encoding="utf-8")
+        _write(target, text, sections)
     else:
         print(text)
     return 0
+
+
+def _write(target: Path, text: str, sections: Sequence[Section]) -> None:
+    """The page, and its pictures beside it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    for picture in [picture for section in sections for picture in section.pictures]:
+        target.with_name(picture.file_name).write_text(picture.svg, encoding="utf-8")
 
 
 def _measure(
