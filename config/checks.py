@@ -7,11 +7,13 @@ from config.errors import Problem
 from config.layers import Layer
 from config.places import KeyPath, dotted
 from config.schema import Settings, split_address
+from proxy.fleet.urls import RedisUrlError
+from proxy.fleet.urls import parse as parse_redis_url
 
 
 def check(settings: Settings, layer: Layer) -> list[Problem]:
     """All that is wrong with settings that are each well-formed."""
-    found = [*_listeners(settings), *_files(settings)]
+    found = [*_listeners(settings), *_files(settings), *_redis(settings)]
     return [Problem(layer.source_of(path) or "default", dotted(path), message) for path, message in found]
 
 
@@ -47,3 +49,13 @@ def _files(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     for path, file in files:
         if not file.is_file():
             yield path, f"there is no file {file}"
+
+
+def _redis(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+    url = settings.cache.redis.url
+    if url is None:
+        return
+    try:
+        parse_redis_url(url)
+    except RedisUrlError as failure:
+        yield ("cache", "redis", "url"), str(failure).removeprefix("cache.redis.url ")

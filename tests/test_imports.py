@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Each part, and what it may import besides itself. Only what puts the whole together (app, process, cli, demo, most of
 # workers) may import what it likes.
 ALLOWED: dict[str, set[str]] = {
-    "config": {"proxy.providers.entry"},
+    "config": {"proxy.fleet.urls", "proxy.providers.entry"},
     "proxy.wire": {"proxy.exchange.headers"},
     "proxy.exchange": {"config", "proxy.tasks", "proxy.wire"},
     "proxy.providers": {"config", "proxy.exchange", "proxy.wire"},

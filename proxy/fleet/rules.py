@@ -1,0 +1,132 @@
+"""Rules of invalidation among replicas: kept in Redis, and heard by all of them at once.
+
+Rules: Redis gives the stamps, so that they grow whatever the replicas' clocks say. They stand in one list, which a
+replica reads whole before it takes anything from Redis, and again whenever it may have missed something. What could
+not be told, because Redis was away, is told when it is back. A list that has grown too long becomes one rule that
+covers everything so far.
+"""
+
+import time
+from collections import deque
+from typing import Final
+
+import orjson
+import structlog
+
+from proxy.fleet.connection import Argument
+from proxy.fleet.errors import RedisUnavailableError
+from proxy.fleet.hearing import Hearing
+from proxy.fleet.link import RedisLink, Script
+from proxy.stores.base import StoreUnavailableError
+from proxy.stores.rule_board import read
+from proxy.stores.rules import Kind, Rule, Rules
+from proxy.tasks import TaskSet
+
+log = structlog.get_logger(__name__)
+
+_MOST_RULES: Final = 4_096
+_MOST_UNTOLD: Final = 1_024
+_READ_S: Final = 2.0
+_TELL: Final = Script("""
+local now = redis.call('TIME')
+local stamp = math.max(tonumber(ARGV[3]), now[1] * 1000000 + now[2], tonumber(redis.call('GET', KEYS[2]) or '0') + 1)
+local text = string.format('%.0f', stamp)
+redis.call('SET', KEYS[2], text)
+local line = '[' .. ARGV[1] .. ',' .. ARGV[2] .. ',' .. text .. ']'
+if ARGV[1] == '"all"' or redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[4]) then
+  redis.call('DEL', KEYS[1])
+  line = '["all","",' .. text .. ']'
+end
+redis.call('RPUSH', KEYS[1], line)
+redis.call('PUBLISH', KEYS[3], line)
+return text
+""")
+
+
+class FleetRules:
+    """A RuleKeeper. `rules`: this process's, which obey what is heard."""
+
+    name = "redis"
+
+    def __init__(
+        self,
+        link: RedisLink,
+        prefix: str,
+        rules: Rules,
+        tasks: TaskSet,
+    ) -> None:
+        tagged = f"{prefix}:{{rules}}"
+        self._keys = [f"{tagged}:list".encode(), f"{tagged}:stamp".encode(), f"{tagged}:channel".encode()]
+        self._link = link
+        self._rules = rules
+        self._tasks = tasks
+        self._hearing: Hearing | None = None
+        self._untold: deque[Rule] = deque()
+        self.is_current = False  # everything that was told before is known here
+
+    def start(self) -> None:
+        """Begin to hear; what was told before is read as soon as Redis is there. Raises RedisUnavailableError."""
+        self._hearing = self._link.hearing(self._heard, self._missed, [self._keys[2]])
+
+    async def stop(self) -> None:
+        """Hear no more."""
+        if self._hearing is not None:
+            await self._hearing.close()
+
+    async def keep(self, rule: Rule) -> Rule:
+        """See RuleKeeper. What Redis cannot be told now is told later, and obeyed here meanwhile."""
+        try:
+            return await self._tell(rule)
+        except RedisUnavailableError as failure:
+            self._untold.append(rule)
+            if len(self._untold) > _MOST_UNTOLD:
+                self._untold = deque([Rule(Kind.ALL, "", max(each.stamp for each in self._untold))])
+            raise StoreUnavailableError(failure.reason) from failure
+
+    async def catch_up(self) -> None:
+        """Read what was told, and tell what was not. Called about once a second; does nothing when nothing is due."""
+        if self.is_current and not self._untold:
+            return
+        try:
+            if not self.is_current:
+                await self._read()
+            while self._untold:
+                self._rules.add(await self._tell(self._untold[0]))
+                self._untold.popleft()
+        except RedisUnavailableError:
+            return  # the link says so itself
+
+    async def _tell(self, rule: Rule) -> Rule:
+        said: list[Argument] = [orjson.dumps(rule.kind), orjson.dumps(rule.value), rule.stamp, _MOST_RULES]
+        reply = await self._link.run(_TELL, self._keys, said)
+        if not isinstance(reply, bytes):
+            raise RedisUnavailableError("protocol_error")
+        return Rule(rule.kind, rule.value, int(reply))
+
+    async def _read(self) -> None:
+        lines = await self._link.call(b"LRANGE", self._keys[0], 0, -1, key=self._keys[0], deadline_s=_READ_S)
+        if not isinstance(lines, list):
+            raise RedisUnavailableError("protocol_error")
+        for line in lines:
+            if isinstance(line, bytes):
+                self._add(line)
+        self.is_current = True
+
+    def _heard(self, channel: bytes, line: bytes) -> None:
+        self._add(line)
+
+    def _missed(self) -> None:
+        self.is_current = False
+        self._tasks.spawn(self.catch_up(), name="fleet rules")
+
+    def _add(self, line: bytes) -> None:
+        """A line that cannot be read may have meant anything: everything before it is forgotten."""
+        try:
+            rule = read(line)
+        except (ValueError, TypeError):
+            log.warning("rule_not_understood", action="everything cached so far is forgotten")
+            rule = Rule(Kind.ALL, "", self._rules.next_stamp(time.time()))
+        try:
+            self._rules.add(rule)
+        except TimeoutError:
+            self.is_current = False  # the workers' shared rules are busy: read again in a second
