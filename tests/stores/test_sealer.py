@@ -1,6 +1,5 @@
 """What outer tiers keep of an entry: small, private if asked for, and opened only where it was put."""
 
-import base64
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,20 +13,12 @@ from hypothesis import strategies as st
 from proxy.stores.base import Entry, pack
 from proxy.stores.dictionary import NO_DICTIONARY, Dictionaries
 from proxy.stores.envelope import seal
-from proxy.stores.keyfile import KeyFile
 from proxy.stores.sealer import Sealer
 from tests.stores.answers import answer, key
+from tests.stores.disks import key_file
 from tests.support.processes import wait_until
 
 type MakeSealer = Callable[[], Sealer]
-
-
-def key_file(directory: Path, *names: str) -> KeyFile:
-    path = directory / f"keys-{'-'.join(names)}"
-    lines = [f"{name} {base64.b64encode(random.Random(name).randbytes(32)).decode()}\n" for name in names]
-    path.write_text("".join(lines))
-    path.chmod(0o600)
-    return KeyFile(path)
 
 
 @pytest.fixture(params=["plain", "encrypted"])
