@@ -24,7 +24,6 @@ from proxy.tasks import TaskSet
 log = structlog.get_logger(__name__)
 
 _START_S: Final = 1.5
-_LOOK_S: Final = 0.02
 
 
 class Membership:
@@ -56,8 +55,7 @@ class Membership:
         self.rules.start()
         try:
             async with asyncio.timeout(_START_S):
-                while not (self.link.is_up and self.rules.is_current):
-                    await asyncio.sleep(_LOOK_S)
+                await self.rules.current.wait()
         except TimeoutError:
             log.warning("redis_not_reached", action="started without it; it is taken in when it is there")
         await self.tend()

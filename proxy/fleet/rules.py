@@ -6,6 +6,7 @@ not be told, because Redis was away, is told when it is back. A list that has gr
 covers everything so far.
 """
 
+import asyncio
 import time
 from collections import deque
 from typing import Final
@@ -62,7 +63,7 @@ class FleetRules:
         self._tasks = tasks
         self._hearing: Hearing | None = None
         self._untold: deque[Rule] = deque()
-        self.is_current = False  # everything that was told before is known here
+        self.current = asyncio.Event()  # set: everything that was told before is known here
 
     def start(self) -> None:
         """Begin to hear; what was told before is read as soon as Redis is there. Raises RedisUnavailableError."""
@@ -85,10 +86,10 @@ class FleetRules:
 
     async def catch_up(self) -> None:
         """Read what was told, and tell what was not. Called about once a second; does nothing when nothing is due."""
-        if self.is_current and not self._untold:
+        if self.current.is_set() and not self._untold:
             return
         try:
-            if not self.is_current:
+            if not self.current.is_set():
                 await self._read()
             while self._untold:
                 self._rules.add(await self._tell(self._untold[0]))
@@ -110,13 +111,13 @@ class FleetRules:
         for line in lines:
             if isinstance(line, bytes):
                 self._add(line)
-        self.is_current = True
+        self.current.set()
 
     def _heard(self, channel: bytes, line: bytes) -> None:
         self._add(line)
 
     def _missed(self) -> None:
-        self.is_current = False
+        self.current.clear()
         self._tasks.spawn(self.catch_up(), name="fleet rules")
 
     def _add(self, line: bytes) -> None:
@@ -129,4 +130,4 @@ class FleetRules:
         try:
             self._rules.add(rule)
         except TimeoutError:
-            self.is_current = False  # the workers' shared rules are busy: read again in a second
+            self.current.clear()  # the workers' shared rules are busy: read again in a second

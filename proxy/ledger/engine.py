@@ -13,7 +13,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from proxy.ledger.faults import LedgerError
 from proxy.ledger.location import sqlite_path
 from proxy.ledger.rows import dump_json
-from proxy.ledger.sqlite_store import BUSY_TIMEOUT_MS, PRAGMAS, make_private
+from proxy.ledger.sqlite_store import BUSY_TIMEOUT_MS, PRAGMAS
+from proxy.sqlite_files import make_private
 
 
 def open_writer(url: str) -> Engine:

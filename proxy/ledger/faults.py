@@ -8,6 +8,8 @@ SQLAlchemy's failures are in sql_faults.py.
 import sqlite3
 from typing import Final
 
+from proxy.sqlite_files import is_corrupt, reason_of
+
 # Raised for one value of one row: writing the others may well succeed.
 ROW_FAULTS: Final = (
     sqlite3.IntegrityError,
@@ -17,9 +19,6 @@ ROW_FAULTS: Final = (
     TypeError,
     ValueError,
 )
-
-_CORRUPT_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes hold the primary one in their lowest byte
 
 _ADVICE: Final = (
     ("database or disk is full", "free some disk space; the rows wait in memory until then"),
@@ -46,18 +45,10 @@ class LedgerError(Exception):
 
 def translate(error: Exception) -> StoreError:
     """The failure of a driver or of the file system as a StoreError."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if isinstance(code, int) and code & _PRIMARY_CODE in _CORRUPT_CODES:
-        return StoreError(_first_line(error), advice="it is set aside and a new one begun", is_corrupt=True)
-    reason = _first_line(error)
+    if is_corrupt(error):
+        return StoreError(reason_of(error), advice="it is set aside and a new one begun", is_corrupt=True)
+    reason = reason_of(error)
     for words, advice in _ADVICE:
         if words in reason.lower():
             return StoreError(reason, advice=advice)
     return StoreError(reason, advice="check that the database can be reached and written to")
-
-
-def _first_line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    lines = str(error).splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -5,7 +5,6 @@ tables from sqlite_schema.sql, which a test holds to schema.py; only an older on
 then is SQLAlchemy imported: it takes 12 MB and 0.2 s.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -16,6 +15,7 @@ from proxy.exchange.record import CallRecord
 from proxy.ledger.faults import ROW_FAULTS, StoreError, translate
 from proxy.ledger.rows import HEAD, ROW_COLUMNS, TABLE, VERSION_TABLE, row_values
 from proxy.ledger.store import Written
+from proxy.sqlite_files import make_private
 
 BUSY_TIMEOUT_MS: Final = 5_000  # a report, a migration or a second proxy may hold the lock for a moment
 WAL_LIMIT_BYTES: Final = 16 * 1024 * 1024  # what the write-ahead log shrinks to after a checkpoint
@@ -114,17 +114,6 @@ class SqliteStore:
         # SQLite would go on writing to a file that was deleted or replaced, and nobody would ever read it.
         if self._path.stat().st_ino != self._inode:
             raise StoreError("the ledger's file was replaced", advice="nothing: it is opened anew")
-
-
-def make_private(path: Path) -> None:
-    """Create the file and its directory, if need be, for nobody else to read. Raises OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # An existing file is never opened here: closing it again would drop this process's SQLite locks on it.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    # A ledger laid by someone else keeps the mode they gave it.
-    with suppress(PermissionError):
-        path.chmod(0o600)
 
 
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:

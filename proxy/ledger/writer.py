@@ -24,9 +24,9 @@ from proxy.exchange.record import CallRecord
 from proxy.ledger.faults import StoreError, translate
 from proxy.ledger.location import safe_name, sqlite_path
 from proxy.ledger.opening import open_store as open_any
-from proxy.ledger.setaside import set_aside
 from proxy.ledger.spill import FILE_NAME, has_spilled, replay, spill
 from proxy.ledger.store import RowStore
+from proxy.sqlite_files import set_aside
 
 PRUNE_ROWS: Final = 2_000  # a transaction of some ten milliseconds: readers and writes are not held up
 PRUNE_EVERY_S: Final = 86_400.0

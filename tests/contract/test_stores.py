@@ -1,8 +1,10 @@
 """What every tier promises, whichever it is. A new store is added to `STORES` and has to pass all of this."""
 
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,17 +12,35 @@ from proxy.exchange.usage import Usage
 from proxy.stores.base import Entry, Store, pack
 from proxy.stores.memory import MemoryStore
 from proxy.stores.shared import SharedArena, SharedStore
+from tests.stores.disks import settled_disk
 
-STORES: dict[str, Callable[[], Store]] = {
-    "memory": lambda: MemoryStore(1 << 20),
-    "shared": lambda: SharedStore(SharedArena(1 << 20)),
-    "shared, opened answers kept": lambda: SharedStore(SharedArena(1 << 20), near_bytes=1 << 18),
+type OpenStore = Callable[[Path], contextlib.AbstractAsyncContextManager[Store]]
+
+
+def at_hand(make: Callable[[], Store]) -> OpenStore:
+    """A store in memory, which needs no closing."""
+
+    @contextlib.asynccontextmanager
+    async def opened(_directory: Path) -> AsyncIterator[Store]:
+        yield make()
+
+    return opened
+
+
+STORES: dict[str, OpenStore] = {
+    "memory": at_hand(lambda: MemoryStore(1 << 20)),
+    "shared": at_hand(lambda: SharedStore(SharedArena(1 << 20))),
+    "shared, opened answers kept": at_hand(lambda: SharedStore(SharedArena(1 << 20), near_bytes=1 << 18)),
+    "disk": settled_disk,
+    "disk, encrypted": lambda directory: settled_disk(directory, encrypted=True),
 }
 
 
 @pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest) -> Store:
-    return STORES[request.param]()
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    open_store = STORES[request.param]
+    async with open_store(tmp_path) as opened:
+        yield opened
 
 
 def entry(body: bytes = b"body", **more: object) -> Entry:
@@ -103,7 +123,7 @@ async def test_an_old_entry_is_given_all_the_same(store: Store) -> None:
 async def test_it_says_what_it_holds_and_may_hold(store: Store) -> None:
     empty = store.stats()
     assert (empty.entries, empty.used_bytes) == (0, 0)
-    await store.put(key(), entry(b"x" * 5000))
+    await store.put(key(), entry(random.Random(1).randbytes(5000)))
     stats = store.stats()
     assert stats.tier
     assert stats.entries == 1

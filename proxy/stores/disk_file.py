@@ -1,0 +1,299 @@
+"""The disk tier's SQLite file, as the one thread that writes it sees it. Every failure comes out as a DiskFault.
+
+Rules: mode 0600, WAL, so that readers and other processes go on meanwhile; a process killed at any point leaves what
+was committed. `totals` is changed in the transaction that changes entries, so its figures are right whoever wrote. The
+file is bounded by its pages in use; pages that became free are used again, and given back when there are many.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from proxy.sqlite_files import make_private
+from proxy.stores.disk_faults import FAULTS, DiskFault, translate
+
+APPLICATION_ID: Final = 0x534B4643  # in the file's head: that it is ours
+VERSION: Final = 1
+BUSY_TIMEOUT_MS: Final = 5_000  # another process commits, or its housekeeping has its turn
+SCHEMA: Final = Path(__file__).with_name("disk_schema.sql")
+
+_PRAGMAS: Final = (
+    f"busy_timeout={BUSY_TIMEOUT_MS}",
+    "auto_vacuum=INCREMENTAL",  # before anything is written: it cannot be changed later
+    "journal_mode=WAL",
+    "synchronous=NORMAL",  # with WAL, a crash of the machine may lose the last second but never corrupts
+    "journal_size_limit=4194304",
+    "cache_size=-1024",
+)
+_ROW_BYTES: Final = 120  # key, indexes and the row's own head, on average
+_STEP_ROWS: Final = 256  # deleted in one transaction: others have their turn in between
+_EVICTED_TO: Final = 0.9
+_FREE_SHARE: Final = 0.125  # of the bound: more free pages than this are given back
+_VACUUM_PAGES: Final = 512  # in one step
+
+type ConnectHook = Callable[[sqlite3.Connection], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An entry, sealed."""
+
+    key: bytes
+    content: bytes
+    used_at: int
+    keep_until: int
+
+    @property
+    def size(self) -> int:
+        """What it takes, nearly."""
+        return len(self.content) + _ROW_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is in the file."""
+
+    entries: int
+    used_bytes: int
+
+
+class DiskFile:
+    """One connection. What changes entries is called within `transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.connection = connection
+        self._path = path
+        self._inode = path.stat().st_ino
+        self._page_bytes: int = connection.execute("PRAGMA page_size").fetchone()[0]
+        self._entries = self._bytes = 0  # changed by the transaction that is open
+
+    @classmethod
+    def open(cls, path: Path, on_connect: ConnectHook | None = None) -> Self:
+        """Open the file, created if needed. Raises DiskFault."""
+        try:
+            make_private(path)
+            with ExitStack() as on_failure:
+                connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                on_failure.callback(connection.close)
+                for pragma in _PRAGMAS:
+                    connection.execute(f"PRAGMA {pragma}").fetchall()
+                if on_connect is not None:
+                    on_connect(connection)
+                _ensure_tables(connection)
+                file = cls(connection, path)
+                on_failure.pop_all()
+                return file
+        except FAULTS as error:
+            raise translate(error) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, with the totals; other processes take turns. Raises DiskFault."""
+        connection = self.connection
+        self._entries = self._bytes = 0
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                if self._entries or self._bytes:
+                    connection.execute(
+                        "UPDATE totals SET entries = entries + ?, bytes = bytes + ?", (self._entries, self._bytes)
+                    )
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+        except FAULTS as error:
+            raise translate(error) from error
+
+    def put(self, row: Row) -> None:
+        """Keep it, in place of an older one."""
+        self._forget_size(row.key)
+        self.connection.execute(
+            "INSERT INTO entries (key, size, used_at, keep_until, content) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET size = excluded.size, used_at = excluded.used_at,"
+            " keep_until = excluded.keep_until, content = excluded.content",
+            (row.key, row.size, row.used_at, row.keep_until, row.content),
+        )
+        self._entries += 1
+        self._bytes += row.size
+
+    def delete(self, key: bytes) -> bool:
+        """Forget one; False if it was not there."""
+        if not self._forget_size(key):
+            return False
+        self.connection.execute("DELETE FROM entries WHERE key = ?", (key,))
+        return True
+
+    def clear(self) -> int:
+        """Forget all; returns how many that were. Dictionaries go too: they are made of entries."""
+        count: int = self.connection.execute("SELECT entries FROM totals").fetchone()[0]
+        self.connection.execute("DELETE FROM entries")
+        self.connection.execute("DELETE FROM dictionaries")
+        self.connection.execute("UPDATE totals SET entries = 0, bytes = 0")
+        self._entries = self._bytes = 0
+        return count
+
+    def touch(self, keys: Sequence[bytes], now: int) -> None:
+        """They were read."""
+        self.connection.executemany("UPDATE entries SET used_at = ? WHERE key = ?", [(now, key) for key in keys])
+
+    def keep_dictionary(self, number: int, content: bytes, now: float, most: int) -> None:
+        """Keep what opens entries; beyond `most` the oldest goes, and what it opened is nothing found."""
+        self.connection.execute("INSERT OR IGNORE INTO dictionaries VALUES (?, ?, ?)", (number, now, content))
+        self.connection.execute(
+            "DELETE FROM dictionaries WHERE number NOT IN"
+            " (SELECT number FROM dictionaries ORDER BY made_at DESC LIMIT ?)",
+            (most,),
+        )
+
+    def _forget_size(self, key: bytes) -> bool:
+        found = self.connection.execute("SELECT size FROM entries WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            return False
+        self._entries -= 1
+        self._bytes -= found[0]
+        return True
+
+    # -- housekeeping, in transactions of its own
+
+    def evict(self, limit_bytes: int) -> int:
+        """When the pages in use exceed the bound, forget what was unused for longest, down to nine tenths of it."""
+        evicted = 0
+        if self.used_bytes() > limit_bytes:
+            while self.used_bytes() > limit_bytes * _EVICTED_TO and (
+                count := self._forget_some("SELECT seq, size FROM entries ORDER BY used_at LIMIT ?", _STEP_ROWS)
+            ):
+                evicted += count
+        return evicted
+
+    def expire(self, now: int) -> int:
+        """Forget what nobody may be answered with any more: some of it. Returns how many."""
+        return self._forget_some("SELECT seq, size FROM entries WHERE keep_until < ? LIMIT ?", now, _STEP_ROWS)
+
+    def shrink(self, limit_bytes: int) -> bool:
+        """Give back free pages if there are many: some of them. True when there are more to give."""
+        if self._free_pages() * self._page_bytes <= limit_bytes * _FREE_SHARE:
+            return False
+        self._ask(f"incremental_vacuum({_VACUUM_PAGES})")
+        return self._free_pages() * self._page_bytes > limit_bytes * _FREE_SHARE
+
+    def used_bytes(self) -> int:
+        """Of all pages that hold something."""
+        return (self._ask("page_count") - self._free_pages()) * self._page_bytes
+
+    def _free_pages(self) -> int:
+        return self._ask("freelist_count")
+
+    def _forget_some(self, selecting: str, *arguments: int) -> int:
+        with self.transaction() as connection:
+            found: list[tuple[int, int]] = connection.execute(selecting, arguments).fetchall()
+            connection.executemany("DELETE FROM entries WHERE seq = ?", [(seq,) for seq, _ in found])
+            self._entries -= len(found)
+            self._bytes -= sum(size for _, size in found)
+        return len(found)
+
+    # -- state
+
+    def totals(self) -> Totals:
+        """How much is in it, for all processes."""
+        entries, used = self.select("SELECT entries, bytes FROM totals")[0]
+        assert isinstance(entries, int)
+        assert isinstance(used, int)
+        return Totals(entries, used)
+
+    def newest(self) -> int:
+        """The highest number that an entry has, or had."""
+        rows = self.select("SELECT seq FROM sqlite_sequence WHERE name = 'entries'")
+        seq = rows[0][0] if rows else 0
+        return seq if isinstance(seq, int) else 0
+
+    def changes(self) -> int:
+        """A number that is another one when another process has written."""
+        return self._ask("data_version")
+
+    def probe(self) -> None:
+        """Write something. Raises DiskFault while that fails."""
+        with self.transaction() as connection:
+            connection.execute("UPDATE totals SET probes = probes + 1")
+
+    def check(self) -> None:
+        """Raises DiskFault when the path leads to another file now, or to none: nobody would read what is written."""
+        if not self.is_in_place():
+            raise DiskFault("the file was replaced or deleted", advice="nothing: it is opened anew")
+
+    def is_in_place(self) -> bool:
+        """Does the path still lead to this file?"""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def select(self, statement: str, arguments: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """All rows. Raises DiskFault."""
+        try:
+            return self.connection.execute(statement, tuple(arguments)).fetchall()
+        except FAULTS as error:
+            raise translate(error) from error
+
+    def close(self) -> None:
+        """Let it go; the last of all processes folds the write-ahead log into the file."""
+        with suppress(sqlite3.Error):
+            self.connection.close()
+
+    def _ask(self, pragma: str) -> int:
+        rows = self.select(f"PRAGMA {pragma}")
+        value = rows[0][0] if rows else 0
+        return value if isinstance(value, int) else 0
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, to a file that is there. Raises sqlite3.Error."""
+    with ExitStack() as on_failure:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+        )
+        on_failure.callback(connection.close)
+        for pragma in ("busy_timeout=20", "query_only=ON", "cache_size=-1024"):
+            connection.execute(f"PRAGMA {pragma}")
+        on_failure.pop_all()
+        return connection
+
+
+def _ensure_tables(connection: sqlite3.Connection) -> None:
+    if _is_ready(connection):
+        return
+    connection.execute("BEGIN IMMEDIATE")  # processes that start together take turns
+    try:
+        if not _is_ready(connection):
+            for statement in SCHEMA.read_text("utf-8").split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _is_ready(connection: sqlite3.Connection) -> bool:
+    """Raises DiskFault for a database that is not ours, or not of this version."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not tables and not application:
+        return False
+    if application != APPLICATION_ID:
+        raise DiskFault("it is a database of something else", advice="name another file in cache.disk.path")
+    if version != VERSION:
+        raise DiskFault(
+            "it was made by another version of Skinflint",
+            advice="delete it, or name another file in cache.disk.path",
+        )
+    return True
