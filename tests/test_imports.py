@@ -16,7 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "proxy.wire": {"proxy.exchange.headers"},
     "proxy.exchange": {"config", "proxy.tasks", "proxy.wire"},
     "proxy.providers": {"config", "proxy.exchange", "proxy.wire"},
-    "proxy.stores": {"config", "proxy.exchange", "proxy.tasks"},
+    "proxy.stores": {"config", "proxy.exchange", "proxy.fleet", "proxy.tasks"},
     "proxy.upstream": {"config", "proxy.exchange", "proxy.tasks", "proxy.wire"},
     "proxy.ledger": {"config", "proxy.exchange", "proxy.tasks"},
     "proxy.edge": {
