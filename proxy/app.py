@@ -19,6 +19,7 @@ from config.schema import Settings
 from proxy import version
 from proxy.admin.server import AdminServer
 from proxy.admin.views import Views
+from proxy.cache_parts import CacheParts
 from proxy.call_log import CallLog
 from proxy.counters import Counters
 from proxy.edge.acceptor import ReadyListeners
@@ -41,12 +42,6 @@ from proxy.metrics import LiveGauges, Metrics
 from proxy.outlet import Outlet, RetiredPools
 from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
-from proxy.stores.admission import Admission
-from proxy.stores.invalidation import Invalidations
-from proxy.stores.memory import MemoryStore
-from proxy.stores.rule_board import SharedRules
-from proxy.stores.rules import Rules
-from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
@@ -61,6 +56,7 @@ from proxy.workers.shared import SharedParts
 log = structlog.get_logger(__name__)
 
 _LEDGER_CLOSE_S = 10.0
+_CACHE_CLOSE_S = 5.0
 
 
 class Skinflint:
@@ -92,11 +88,9 @@ class Skinflint:
         self._worker = place.index if place is not None else None
         self._calls = CallLog(worker=self._worker)
         self._calls.configure(settings.log)
-        self._near = MemoryStore(settings.cache.memory.max_bytes) if shared is None else shared.store()
-        self._rules = Rules() if shared is None else SharedRules(shared.rules)
-        self._store = Tiers(self._near, (), self._rules, self._tasks, Admission())
         self._peers = SharedFlights(place, shared.claims) if place is not None and shared is not None else None
         self._identity = identity or identity_of(settings)
+        self._cache = CacheParts(settings, shared, self._tasks, self._identity.fingerprint_key, self._rebuild)
         self._ledger = self._open_ledger(settings)
         self._pool = _make_pool(settings)
         self._outlet = Outlet(self._pool)
@@ -108,13 +102,12 @@ class Skinflint:
             pins=PinMemory(settings.passthrough.learn_ttl_s, time.monotonic),
         )
         self._edge = Edge(self._bridge, settings.listeners, first_client=self._load_prices)
-        self._invalidations = Invalidations(self._store)
         views = Views(
             snapshot=lambda: self._snapshot,
             state=lambda: self._state,
             bridge=self._bridge,
-            store=self._store,
-            invalidations=self._invalidations,
+            store=self._cache.store,
+            invalidations=self._cache.invalidations,
             counters=self._counters,
             ledger=self._ledger,
             started_at=self._started_at,
@@ -140,6 +133,7 @@ class Skinflint:
             admin = await self._admin.start(self._settings.admin.address, sockets.admin if sockets else ())
         except OSError as failure:
             raise ListenError(self._settings.admin.address, "admin", failure) from failure
+        await self._cache.start()
         if self._peers is not None:
             await self._peers.start()
         bound = await self._edge.start(ReadyListeners(sockets.listeners, sockets.handing) if sockets else None)
@@ -164,6 +158,7 @@ class Skinflint:
         await self._edge.stop()
         await self._tasks.wait(2.0)
         await self._tasks.cancel()
+        await self._cache.stop(_CACHE_CLOSE_S)
         await self._retired.close()
         await self._pool.close()
         self._calls.flush()
@@ -178,6 +173,7 @@ class Skinflint:
         if self._peers is not None:
             await self._peers.stop(0.0)
         await self._pool.close()
+        await self._cache.stop(1.0)
         if self._ledger is not None:
             await self._ledger.close(1.0)
         if self._fleet is not None:
@@ -197,8 +193,7 @@ class Skinflint:
             self._retired.add(self._outlet)
             self._pool, self._outlet = outlet.pool, outlet
         self._snapshot = snapshot
-        if isinstance(self._near, MemoryStore):  # what workers share is made before they are
-            self._near.resize(settings.cache.memory.max_bytes)
+        self._cache.apply(settings)
         self._calls.configure(settings.log)
         setup_logs(settings.log, worker=self._worker)
 
@@ -206,8 +201,14 @@ class Skinflint:
         """Called about once a second: close pools of earlier snapshots that nothing uses any more, give memory back."""
         self._tide.at(len(self._bridge.connections))
         await self._retired.close_unused()
+        await self._cache.tend()
 
     # -- parts
+
+    def _rebuild(self) -> None:
+        """The fleet's key is another one than that of this installation."""
+        current = self._snapshot
+        self._snapshot = self._build(current.settings, current.registry, self._outlet)
 
     def _build(self, settings: Settings, registry: Registry, outlet: Outlet) -> Snapshot:
         book = self._prices = PriceBook(load_prices(settings.cost.prices))
@@ -215,10 +216,10 @@ class Skinflint:
             registry=registry,
             pricing=ExchangePricing(book),
             settled=self._settled,
-            store=self._store,
-            rules=self._rules,
+            store=self._cache.store,
+            rules=self._cache.rules,
             tasks=self._tasks,
-            fingerprint_key=self._identity.fingerprint_key,
+            fingerprint_key=self._cache.key,
             extra=extra_stages(),
             peers=self._peers,
         )

@@ -5,6 +5,7 @@ Rules: all of it within the connect timeout. What Redis says against us is repor
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,11 +20,12 @@ _NAME: Final = b"skinflint"
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """How Redis is reached. `url` may hold a password; user and password given apart from it come first."""
+    """How Redis is reached. `url` may hold a password; user and password given apart from it come first.
+    `read_password` may raise OSError or ValueError."""
 
     url: str = field(repr=False)
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    read_password: Callable[[], str] | None = field(default=None, repr=False)  # anew for each connection, in a thread
     ca: Path | None = None  # the system's roots, when not given
     certificate: Path | None = None
     key: Path | None = None
@@ -38,11 +40,8 @@ class Dialer:
     """Knows how; not whom."""
 
     def __init__(self, place: RedisPlace, settings: LinkSettings) -> None:
-        self._database = place.database
-        self._is_tls = place.is_tls
         self._settings = settings
-        self._username = settings.username or place.username
-        self._password = settings.password or place.password
+        self._place = place
         self._context: ssl.SSLContext | None = None
 
     async def dial(self, address: Address) -> Connection:
@@ -73,7 +72,7 @@ class Dialer:
 
         if address.path:
             return (await loop.create_unix_connection(made, address.path))[1]
-        if not self._is_tls:
+        if not self._place.is_tls:
             return (await loop.create_connection(made, address.host, address.port))[1]
         if self._context is None:
             self._context = await asyncio.to_thread(self._make_context)
@@ -87,15 +86,27 @@ class Dialer:
         return context
 
     async def _introduce(self, connection: Connection) -> None:
-        if self._password is not None:
-            user = (self._username,) if self._username else ()
-            _require(await connection.ask(packed("AUTH", *user, self._password)))
+        username, password = await credentials(self._place, self._settings)
+        if password is not None:
+            user = (username,) if username else ()
+            _require(await connection.ask(packed("AUTH", *user, password)))
         connection.ask(packed("CLIENT", "SETNAME", _NAME))  # a user may lack the right to: no matter
-        if self._database:
-            _require(await connection.ask(packed("SELECT", self._database)))
+        if self._place.database:
+            _require(await connection.ask(packed("SELECT", self._place.database)))
         alive = await connection.ask(PING)
         if not is_refused_right(alive):
             _require(alive)
+
+
+async def credentials(place: RedisPlace, settings: LinkSettings) -> tuple[str | None, str | None]:
+    """User and password. Raises RedisUnavailableError."""
+    password = place.password
+    if settings.read_password is not None:
+        try:
+            password = await asyncio.to_thread(settings.read_password)
+        except (OSError, ValueError) as failure:
+            raise RedisUnavailableError("password_file_unreadable") from failure
+    return settings.username or place.username, password
 
 
 def _require(reply: Reply) -> None:

@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from proxy.fleet.cluster import ClusterServers
 from proxy.fleet.connection import Argument, ErrorReply, Reply, packed
@@ -30,6 +30,13 @@ __all__ = ["LinkSettings", "LinkStats", "RedisLink", "RedisRefusedError", "Redis
 _MAX_REDIRECTS: Final = 3
 _ASKING: Final = packed("ASKING")
 _LANES: Final = 2  # to each server
+_LEAST_OWN: Final = 2  # one that hears and one that reads, whatever the limit says
+
+
+class Ask(Protocol):
+    """Calls one server."""
+
+    def __call__(self, *command: Argument) -> Awaitable[Reply]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +185,8 @@ class RedisLink:
         """Tell whoever hears the channel, on whichever server of a cluster."""
         await self.call(b"PUBLISH", channel, message, key=channel, deadline_s=deadline_s)
 
-    async def for_each_server(
-        self, work: Callable[[Callable[..., Awaitable[Reply]]], Awaitable[None]], deadline_s: float
-    ) -> None:
-        """Do something with every server that holds keys; `work` gets what calls it."""
+    async def for_each_server(self, work: Callable[[Ask], Awaitable[None]], deadline_s: float) -> None:
+        """Do something with every server that holds keys, one after the other; the deadline is each call's."""
         for node in self._running().nodes():
 
             async def ask(*command: Argument, lane: Lane = node.bulk) -> Reply:
@@ -206,7 +211,7 @@ class RedisLink:
         return hearing
 
     def _remember[T: (Hearing, Reading)](self, own: T) -> T:
-        if len(self._own) >= self.settings.max_connections - _LANES:
+        if len(self._own) >= max(_LEAST_OWN, self.settings.max_connections - _LANES):
             raise RedisUnavailableError("too_many_connections")
         self._own.add(own)
         return own

@@ -13,12 +13,11 @@ from typing import Final
 import structlog
 
 from config.caching import Cache
-from config.errors import Problem, SettingsError
 from proxy.fleet.errors import RedisUnavailableError
 from proxy.fleet.key import agreed_key, keep_key
 from proxy.fleet.link import LinkSettings, RedisLink
 from proxy.fleet.rules import FleetRules
-from proxy.stores.rules import Rules
+from proxy.stores.rules import Rule
 from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -27,22 +26,22 @@ _START_S: Final = 1.5
 
 
 class Membership:
-    """`key`: of all digests of this process; `on_key` takes the fleet's when it is another one. `key_path`: where that
-    is kept; None when it is given by a file, and not to be agreed on."""
+    """`hear`: takes the fleet's rules of invalidation. `key`: of all digests of this process; `on_key` takes the
+    fleet's when it is another one. `key_path`: where that is kept; None when a file gives it, and it is not to be
+    agreed on."""
 
     def __init__(
         self,
         cache: Cache,
-        rules: Rules,
+        hear: Callable[[Rule], None],
         tasks: TaskSet,
         *,
         key: bytes,
         key_path: Path | None,
         on_key: Callable[[bytes], None],
     ) -> None:
-        """Raises SettingsError."""
         self.link = RedisLink(_link_settings(cache))
-        self.rules = FleetRules(self.link, cache.redis.prefix, rules, tasks)
+        self.rules = FleetRules(self.link, cache.redis.prefix, hear, tasks)
         self._prefix = cache.redis.prefix
         self._key = key
         self._key_path = key_path
@@ -93,17 +92,11 @@ class Membership:
 def _link_settings(cache: Cache) -> LinkSettings:
     redis = cache.redis
     assert redis.url is not None
-    password = None
-    if redis.password_file is not None:
-        try:
-            password = redis.password_file.read_text("utf-8").strip()
-        except OSError as failure:
-            message = f"cannot be read: {failure.strerror}"
-            raise SettingsError(Problem(str(redis.password_file), "cache.redis.password_file", message)) from failure
+    file = redis.password_file
     return LinkSettings(
         url=redis.url,
         username=redis.username,
-        password=password,
+        read_password=None if file is None else lambda: file.read_text("utf-8").strip(),
         ca=redis.ca,
         certificate=redis.certificate,
         key=redis.key,

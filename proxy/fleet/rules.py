@@ -1,5 +1,7 @@
 """Rules of invalidation among replicas: kept in Redis, and heard by all of them at once.
 
+`hear`: takes each rule that becomes known here.
+
 Rules: Redis gives the stamps, so that they grow whatever the replicas' clocks say. They stand in one list, which a
 replica reads whole before it takes anything from Redis, and again whenever it may have missed something. What could
 not be told, because Redis was away, is told when it is back. A list that has grown too long becomes one rule that
@@ -9,6 +11,7 @@ covers everything so far.
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import orjson
@@ -20,7 +23,7 @@ from proxy.fleet.hearing import Hearing
 from proxy.fleet.link import RedisLink, Script
 from proxy.stores.base import StoreUnavailableError
 from proxy.stores.rule_board import read
-from proxy.stores.rules import Kind, Rule, Rules
+from proxy.stores.rules import Kind, Rule
 from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -45,7 +48,7 @@ return text
 
 
 class FleetRules:
-    """A RuleKeeper. `rules`: this process's, which obey what is heard."""
+    """A RuleKeeper."""
 
     name = "redis"
 
@@ -53,13 +56,13 @@ class FleetRules:
         self,
         link: RedisLink,
         prefix: str,
-        rules: Rules,
+        hear: Callable[[Rule], None],
         tasks: TaskSet,
     ) -> None:
         tagged = f"{prefix}:{{rules}}"
         self._keys = [f"{tagged}:list".encode(), f"{tagged}:stamp".encode(), f"{tagged}:channel".encode()]
         self._link = link
-        self._rules = rules
+        self._hear = hear
         self._tasks = tasks
         self._hearing: Hearing | None = None
         self._untold: deque[Rule] = deque()
@@ -92,7 +95,7 @@ class FleetRules:
             if not self.current.is_set():
                 await self._read()
             while self._untold:
-                self._rules.add(await self._tell(self._untold[0]))
+                self._hear(await self._tell(self._untold[0]))
                 self._untold.popleft()
         except RedisUnavailableError:
             return  # the link says so itself
@@ -126,8 +129,8 @@ class FleetRules:
             rule = read(line)
         except (ValueError, TypeError):
             log.warning("rule_not_understood", action="everything cached so far is forgotten")
-            rule = Rule(Kind.ALL, "", self._rules.next_stamp(time.time()))
+            rule = Rule(Kind.ALL, "", int(time.time() * 1_000_000))
         try:
-            self._rules.add(rule)
+            self._hear(rule)
         except TimeoutError:
             self.current.clear()  # the workers' shared rules are busy: read again in a second

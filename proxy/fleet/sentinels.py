@@ -8,7 +8,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
-from proxy.fleet.dialing import LinkSettings
+from proxy.fleet.dialing import LinkSettings, credentials
 from proxy.fleet.errors import RedisUnavailableError
 from proxy.fleet.urls import Address, RedisPlace
 
@@ -33,10 +33,7 @@ async def _ask(place: RedisPlace, settings: LinkSettings, *, with_password: bool
         "retry": Retry(NoBackoff(), 0),
     }
     if with_password:
-        options |= {
-            "username": settings.username or place.username,
-            "password": settings.password or place.password,
-        }
+        options["username"], options["password"] = await credentials(place, settings)
     if place.is_tls:
         options |= {
             "ssl": True,

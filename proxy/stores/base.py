@@ -83,7 +83,7 @@ def size_of(entry: Entry, key: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """A tier's state, for /v1/stats and the metrics."""
+    """A tier's state, for /v1/stats and the metrics. −1: not known without asking others."""
 
     tier: str
     entries: int
