@@ -100,10 +100,10 @@ class Views:
         return [((use.origin, use.protocol), float(use.in_flight)) for use in self.snapshot().pool.use()]
 
     def _cache_bytes(self) -> Samples:
-        return [((tier.tier,), float(tier.used_bytes)) for tier in self.store.each_stats()]
+        return [((tier.tier,), float(tier.used_bytes)) for tier in self.store.each_stats() if tier.used_bytes >= 0]
 
     def _cache_entries(self) -> Samples:
-        return [((tier.tier,), float(tier.entries)) for tier in self.store.each_stats()]
+        return [((tier.tier,), float(tier.entries)) for tier in self.store.each_stats() if tier.entries >= 0]
 
     def _clients(self) -> Samples:
         return [((), float(len(self.bridge.connections)))]

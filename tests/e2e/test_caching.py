@@ -254,7 +254,7 @@ async def test_the_command_clears_the_running_proxys_cache(
 
 async def test_the_cache_keeps_to_its_bound(make_proxy: MakeProxy, provider: Providers, prompt: str) -> None:
     limit = 200_000
-    own = make_proxy(provider, {"cache": {"memory": {"max_bytes": limit}}})
+    own = make_proxy(provider, {"cache": {"memory": {"max_bytes": limit}, "disk": {"max_bytes": 0}}})
     provider.options = replace(provider.options, events=200)
     for number in range(120):
         await ask(own, chat(f"{prompt} {number}"))
@@ -262,6 +262,30 @@ async def test_the_cache_keeps_to_its_bound(make_proxy: MakeProxy, provider: Pro
     assert own.metric("skinflint_cache_entries") < 120
     assert said(await ask(own, chat(f"{prompt} 119"))) == "hit"
     assert said(await ask(own, chat(f"{prompt} 0"))) == "miss"
+
+
+async def test_what_memory_has_no_room_for_is_answered_from_disk(
+    make_proxy: MakeProxy, provider: Providers, prompt: str
+) -> None:
+    own = make_proxy(provider, {"cache": {"memory": {"max_bytes": 200_000}}})
+    provider.options = replace(provider.options, events=200)
+    for number in range(120):
+        await ask(own, chat(f"{prompt} {number}"))
+    assert own.metric("skinflint_cache_bytes", tier="memory") <= 200_000
+    assert said(await ask(own, chat(f"{prompt} 0"))) == "hit"
+    assert provider.count(path=CHAT) == 120
+
+
+async def test_answers_survive_a_restart_and_so_does_what_was_invalidated(
+    make_proxy: MakeProxy, provider: Providers, prompt: str
+) -> None:
+    own = make_proxy(provider)
+    for number in range(3):
+        await ask(own, chat(f"{prompt} {number}"), ("x-skinflint-tag", f"tag-{number}"))
+    assert own.admin("/v1/cache/invalidate", "POST", b'{"tag": "tag-1"}')[0] == 200
+    assert own.stop() == 0
+    again = make_proxy(provider, directory=own.directory)
+    assert [said(await ask(again, chat(f"{prompt} {number}"))) for number in range(3)] == ["hit", "miss", "hit"]
 
 
 async def test_without_response_headers_nothing_is_added(

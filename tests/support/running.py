@@ -82,11 +82,11 @@ class RunningProxy:
         """A client's context that trusts its CA alone."""
         return ssl.create_default_context(cafile=str(self.runtime.ca))
 
-    def admin(self, path: str, method: str = "GET") -> tuple[int, str]:
+    def admin(self, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, str]:
         """Status and text of an answer of the admin listener."""
         host, port = split_address(self.runtime.admin)
         with contextlib.closing(http.client.HTTPConnection(host, port, timeout=20)) as connection:
-            connection.request(method, path)
+            connection.request(method, path, body)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 
