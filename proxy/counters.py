@@ -28,7 +28,7 @@ class Counters:
 
     def count(self, record: CallRecord) -> None:
         """A settled call."""
-        outcome = record.outcome.value
+        outcome = record.outcome  # a text as it is; its `value` is found by Python code
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
         self._paid += record.cost_nanousd or 0
         self._saved += record.saved_nanousd or 0
@@ -42,7 +42,10 @@ class Counters:
 
     def counted(self) -> Counted:
         """The numbers behind the totals, to add up with those of other processes."""
-        return Counted(dict(self._outcomes), self._paid, self._saved, self._potential, self._unpriced)
+        return Counted(self._counts(), self._paid, self._saved, self._potential, self._unpriced)
+
+    def _counts(self) -> dict[str, int]:
+        return {str(outcome): count for outcome, count in self._outcomes.items()}
 
     def add(self, others: Counted) -> None:
         """Count what another process has counted."""
@@ -59,7 +62,7 @@ class Counters:
         cacheable = answered + self._outcomes.get("miss", 0)
         return {
             "total": self.total,
-            **self._outcomes,
+            **self._counts(),
             "hit_ratio": round(answered / cacheable, 4) if cacheable else None,
             "cost_usd": self._paid / NANO_PER_USD,
             "saved_usd": self._saved / NANO_PER_USD,

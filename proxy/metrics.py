@@ -97,7 +97,7 @@ class Calls(Collector):
 
     def observe(self, record: CallRecord) -> None:
         """Count one settled call."""
-        key = (record.provider, record.operation, self._model(record.model), record.outcome.value, record.status)
+        key = (record.provider, record.operation, self._model(record.model), record.outcome, record.status)
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = self._bind(key)
@@ -123,12 +123,12 @@ class Calls(Collector):
 
     def _bind(self, key: tuple[str, str, str, str, int]) -> _Series:
         provider, operation, model, outcome, _ = key
-        timed = (provider, operation, outcome)
+        timed = (provider, operation, str(outcome))
         return _Series(
             spending=self._spending.setdefault((provider, operation, model), Spending()),
             request=self._request.setdefault(timed, Times(_SECONDS)),
             first_byte=self._first_byte.setdefault(timed, Times(_SECONDS)),
-            overhead=self._overhead.setdefault((outcome,), Times(_OVERHEAD_SECONDS)),
+            overhead=self._overhead.setdefault((str(outcome),), Times(_OVERHEAD_SECONDS)),
         )
 
     def collect(self) -> Iterator[Metric]:

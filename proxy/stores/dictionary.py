@@ -16,6 +16,8 @@ from typing import Final
 import structlog
 import zstandard
 
+from proxy.stores.base import LEVEL
+
 LARGEST_BYTES: Final = 65_536  # of what is compressed with one: beyond it the gain is small
 DICTIONARY_BYTES: Final = 32_768
 NO_DICTIONARY: Final = 0
@@ -53,10 +55,11 @@ class Dictionary:
         self._contexts = threading.local()
 
     def compress(self, plain: _Content) -> bytes:
-        """A frame."""
+        """A frame; without a dictionary, the one that `proxy.stores.base.pack` makes."""
         packer: zstandard.ZstdCompressor | None = getattr(self._contexts, "packer", None)
         if packer is None:
-            packer = self._contexts.packer = zstandard.ZstdCompressor(level=_LEVEL, dict_data=self._prepared)
+            level = LEVEL if self._prepared is None else _LEVEL
+            packer = self._contexts.packer = zstandard.ZstdCompressor(level=level, dict_data=self._prepared)
         return memoryview(packer.compress(plain)).tobytes()  # what it gives keeps more room than it fills
 
     def decompress(self, frame: bytes) -> bytes | None:

@@ -317,7 +317,8 @@ def _status(fields: HeaderList) -> int:
     name, status = fields[0] if fields else (b"", b"")
     if name != b":status" or len(status) != 3 or not status.isdigit() or status < b"100" or status == b"101":
         return 0
-    names, values = zip(*fields, strict=True)
-    if b"".join(names[1:]).translate(None, _NAME_BYTES) or b"".join(values).translate(None, _VALUE_BYTES):
+    names = b"".join([name for name, _ in fields[1:]])
+    values = b"".join([value for _, value in fields[1:]])
+    if names.translate(None, _NAME_BYTES) or values.translate(None, _VALUE_BYTES):
         return 0
     return int(status)

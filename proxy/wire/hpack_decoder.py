@@ -76,7 +76,14 @@ class HpackDecoder:
             name = self._at(index)[0]
         else:
             name, at = _string(block, at)
-        value, at = _string(block, at)
+        length = block[at]
+        if length < 0x7F:  # short and not in Huffman's code, as most are: not worth a call
+            at += 1 + length
+            value = block[at - length : at]
+            if at > len(block):
+                raise HpackError
+        else:
+            value, at = _string(block, at)
         field = (name, value)
         if is_indexed:
             self._entries.append(field)

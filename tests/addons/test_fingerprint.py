@@ -140,3 +140,12 @@ async def test_many_credentials_stay_apart_and_are_digested_alike_each_time() ->
             digests.append(called.credential)
     assert len(set(digests)) == 1500
     assert digests[:1500] == digests[1500:]
+
+
+@pytest.mark.parametrize("collapses", [True, False])
+async def test_without_a_cache_only_calls_that_collapse_have_one(collapses: bool) -> None:
+    openai = REGISTRY.by_name("openai")
+    called = exchange(request(), provider=openai, operation=CHATTING, collapses=collapses)
+    await Fingerprint(KEY, Cache(enabled=False)).handle(called, Origin(answer()))
+    assert (called.fingerprint is not None) is collapses
+    assert called.credential

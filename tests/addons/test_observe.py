@@ -8,6 +8,7 @@ import pytest
 from addons.observe import CallTap, Observe
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import UpstreamError
+from proxy.exchange.history import History
 from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall
 from proxy.exchange.provider import UNKNOWN
 from proxy.exchange.usage import Usage
@@ -308,3 +309,36 @@ async def test_a_reader_with_a_bug_does_not_keep_the_call_from_ending(in_feed: b
     assert call.ended
     assert heard == [1]
     assert not call.complete
+
+
+async def test_a_call_in_a_flight_has_the_flights_task_and_no_other() -> None:
+    tasks = TaskSet()
+    called = chatting(CHAT, history=History())
+
+    async def origin(asked: Exchange) -> Response:
+        assert not tasks
+        assert asyncio.current_task() is caller
+        return answer()
+
+    caller = asyncio.current_task()
+    await Observe(tasks).handle(called, origin)
+    assert called.call is not None
+    assert called.call.complete
+
+
+async def test_a_call_in_a_flight_that_is_given_up_owes_what_was_asked() -> None:
+    called, asked = chatting(CHAT, history=History()), asyncio.Event()
+
+    async def origin(_: Exchange) -> Response:
+        asked.set()
+        return await asyncio.Future()
+
+    task = asyncio.ensure_future(Observe(TaskSet()).handle(called, origin))
+    await asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert called.call is not None
+    assert called.call.ended
+    assert called.call.usage is not None
+    assert called.call.usage.estimated

@@ -294,3 +294,20 @@ def test_a_stage_that_is_built_on_one_of_ours_is_none_of_ours() -> None:
     stages[1] = OtherIdentify(REGISTRY, made)
     assert ours.name == stages[1].name
     assert repeats(stages, made, given) is None
+
+
+async def test_only_a_body_that_was_answered_before_is_looked_for() -> None:
+    known = Known()
+    body = request().body
+    assert isinstance(body, bytes)
+    assert not known.repeats.may_know(body)
+    entry = await known.hold()
+    known.remember(entry)
+    known.remember(entry, key=b"b")
+    assert known.repeats.may_know(body)
+    assert not known.repeats.may_know(body + b" ")
+    await known.store.delete(PRINT)
+    assert known.find() is None
+    assert known.repeats.may_know(body)  # the other call has it too
+    assert known.find(b"b") is None
+    assert not known.repeats.may_know(body)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.exchange.chain import Handler, compose
+from proxy.exchange.chain import Handler, Step, compose
 from proxy.exchange.errors import ExchangeError, Refusal, UpstreamError
 from proxy.exchange.model import Exchange, Response
 from tests.support.exchanges import Origin, answer, exchange
@@ -181,3 +181,100 @@ async def test_cancelling_passes_through_every_guard() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not failures.seen
+
+
+class Quick(Step):
+    """A step that notes what it does; subclasses misbehave."""
+
+    name = "quick"
+
+    def __init__(self, order: list[str] | None = None, name: str = "quick") -> None:
+        self.order = [] if order is None else order
+        self.name = name
+
+    def before(self, called: Exchange) -> None:
+        self.order.append(f"{self.name} in")
+
+    def after(self, called: Exchange, response: Response) -> Response:
+        self.order.append(f"{self.name} out")
+        return response
+
+
+class FailsBefore(Quick):
+    def before(self, called: Exchange) -> None:
+        raise ValueError("before")
+
+
+class FailsAfter(Quick):
+    def after(self, called: Exchange, response: Response) -> Response:
+        raise ValueError("after")
+
+
+class Idle(Step):
+    """Does nothing on either way."""
+
+
+async def test_steps_run_in_their_order_with_stages_among_them() -> None:
+    order: list[str] = []
+    stages = [Quick(order, "a"), Quick(order, "b"), Idle(), Stage(), Quick(order, "c")]
+    await compose(stages, Origin(answer()), Failures())(exchange())
+    assert order == ["a in", "b in", "c in", "c out", "b out", "a out"]
+
+
+async def test_a_step_alone_does_the_same_as_in_a_row() -> None:
+    order: list[str] = []
+    response = await Quick(order, "a").handle(exchange(), Origin(answer(b"there")))
+    assert (response.body, order) == (b"there", ["a in", "a out"])
+
+
+@pytest.mark.parametrize("bad", [FailsBefore, FailsAfter])
+async def test_a_step_that_fails_is_stepped_over(bad: type[Quick]) -> None:
+    order: list[str] = []
+    origin, failures = Origin(answer(b"kept")), Failures()
+    response = await compose([Quick(order, "a"), bad(), Quick(order, "b")], origin, failures)(exchange())
+    assert response.body == b"kept"
+    assert order == ["a in", "b in", "b out", "a out"]
+    assert failures.seen == [("quick", "ValueError")]
+    assert len(origin.asked) == 1
+
+
+async def test_a_step_may_say_no_on_both_ways() -> None:
+    failure = Refusal("budget", "no money", status=429)
+
+    class RefusesBefore(Quick):
+        def before(self, called: Exchange) -> None:
+            raise failure
+
+    class RefusesAfter(Quick):
+        def after(self, called: Exchange, response: Response) -> Response:
+            raise failure
+
+    for step, calls in ((RefusesBefore(), 0), (RefusesAfter(), 1)):
+        origin, failures = Origin(answer()), Failures()
+        with pytest.raises(Refusal) as raised:
+            await compose([step], origin, failures)(exchange())
+        assert raised.value is failure
+        assert not failures.seen
+        assert len(origin.asked) == calls
+
+
+class Particular(Answers):
+    """Answers the calls that concern it."""
+
+    name = "particular"
+
+    def __init__(self, verdict: bool | Exception) -> None:
+        self.verdict = verdict
+
+    def concerns(self, called: Exchange) -> bool:
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
+        return self.verdict
+
+
+@pytest.mark.parametrize(("verdict", "body"), [(True, b"local"), (False, b"end"), (ValueError("which?"), b"end")])
+async def test_a_choosy_stage_is_passed_by_where_it_is_not_concerned(verdict: bool | Exception, body: bytes) -> None:
+    origin, failures = Origin(answer(b"end")), Failures()
+    response = await compose([Stage(), Particular(verdict)], origin, failures)(exchange())
+    assert response.body == body
+    assert failures.seen == ([("particular", "ValueError")] if isinstance(verdict, Exception) else [])

@@ -1,12 +1,14 @@
 """What an exchange costs, from what it knows of its provider, model and usage."""
 
+from datetime import datetime
+
 import pytest
 
 from config.prices import PriceOverrides
 from proxy.exchange.model import Exchange, UpstreamCall
 from proxy.exchange.provider import CallFacts, Operation
 from proxy.exchange.usage import Usage
-from proxy.ledger.prices import PriceBook
+from proxy.ledger.prices import Price, PriceBook
 from proxy.ledger.pricing import ExchangePricing
 from proxy.providers.readers import OpaqueReader
 from tests.support.exchanges import REGISTRY, exchange
@@ -76,3 +78,24 @@ def test_a_call_that_was_never_made_or_has_no_reader_costs_nothing(pricing: Exch
     assert unread.call is not None
     unread.call.reader = None
     assert (pricing.cost(unmade, None), pricing.cost(unread, None)) == (0, 0)
+
+
+class CountingBook(PriceBook):
+    """Counts how often a price is looked up."""
+
+    asked = 0
+
+    def price(
+        self, provider_price_id: str, model: str, usage: Usage | None, *, operation: str, at: datetime | None = None
+    ) -> Price | None:
+        self.asked += 1
+        return super().price(provider_price_id, model, usage, operation=operation, at=at)
+
+
+def test_a_call_is_priced_once_however_often_it_is_asked_for() -> None:
+    book = CountingBook(PriceOverrides({}, "none"))
+    pricing, first, second = ExchangePricing(book), called(), called("gpt-4o")
+    costs = [pricing.cost(each, USED) for each in (first, first, first, second, second, first)]
+    assert book.asked == 3
+    assert costs[0] == costs[1] == costs[2] == costs[5]
+    assert costs[3] == costs[4] != costs[0]
