@@ -30,9 +30,17 @@ class RequestHead:
     has_body: bool
     expect_continue: bool = False
     upgrade: bool = False  # a connection upgrade (WebSocket) or CONNECT: bytes after this head are not HTTP
-    digested: tuple[object, bytes] | None = field(
-        default=None, repr=False, compare=False
-    )  # a reader's note: see repeats
+    like: "Likeness | None" = field(default=None, repr=False, compare=False)
+    note: object = field(default=None, repr=False, compare=False)  # of whoever reads it, to find it in the same head
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """A head that says the same as `head`, an earlier one of its connection, but for the values of a few fields that
+    frame and route nothing. `head` has no field twice."""
+
+    head: RequestHead
+    changes: HeaderList
 
 
 @dataclass(slots=True)
