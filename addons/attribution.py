@@ -36,13 +36,15 @@ class Attribution:
     def changed(self, labels: dict[str, str], changes: HeaderList) -> dict[str, str] | None:
         """What labels become when these fields, none of them twice in the request, have other values. None: `labels`
         has to look at the whole request."""
-        if not self._is_plain:
-            return None
-        changed = dict(labels)
+        changed = labels
         for field, value in changes:
             label = self._labels.get(field)
-            if label is not None and label in labels:  # a field may have been meant for the connection
-                changed[label] = _text(value)
+            if label is None:
+                continue
+            if not self._is_plain:
+                return None
+            if label in labels:  # or the field was meant for the connection
+                changed = {**changed, label: _text(value)}
         return changed
 
 

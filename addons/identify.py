@@ -65,9 +65,9 @@ class Identify(Step):
     def _attribute(self, exchange: Exchange) -> None:
         """Whose it is, and what is asked of us; the fields that say so go no further."""
         headers: HeaderList = exchange.request.headers
-        exchange.labels = self._attribution.labels(headers)
-        exchange.namespace = self._namespace
         found = [pair for pair in headers if pair[0] in self._own]
+        exchange.labels = self._attribution.labels(found)
+        exchange.namespace = self._namespace
         exchange.directives = cache_control.parse(headers)
         if not found:
             return

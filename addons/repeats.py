@@ -12,7 +12,7 @@ used.
 import marshal
 import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from addons.attribution import Attribution
 from addons.cache import CacheStage
@@ -30,7 +30,7 @@ from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
 from proxy.exchange.repeats import Key
 from proxy.stores.base import Entry, Peeking
-from proxy.wire.events import RequestHead
+from proxy.wire.events import Likeness, RequestHead
 from proxy.wire.http1 import complete_head
 
 _RETOLD = (Meter, Identify, Compress, Fingerprint, CacheStage)  # stages that say the same of the same call
@@ -92,16 +92,8 @@ class Repeat:
         self._meter.settle_again(self._record, call_id, started_at, first_byte_s, total_s, labels=labels)
 
 
-class _Said:
-    """What a head comes to, for one caller; `mark`: of whose repeats this is."""
-
-    __slots__ = ("caller", "digest", "labels", "mark")
-
-    def __init__(self, mark: object, caller: bytes, digest: KeyedDigest, labels: dict[str, str]) -> None:
-        self.mark = mark
-        self.caller = caller
-        self.digest = digest  # of calls with such a head, given the body
-        self.labels = labels
+# What a head comes to: whose repeats this is, for which caller, the digest of calls with such a head, and their labels.
+type Said = tuple[object, bytes, Callable[[bytes], bytes], dict[str, str]]
 
 
 class KnownRepeats:
@@ -132,28 +124,31 @@ class KnownRepeats:
         if len(body) > _BODY_BYTES:
             return None
         said = self._said(caller, head)
-        return said.digest(body), said.labels
+        return said[2](body), said[3]
 
-    def _said(self, caller: bytes, head: RequestHead) -> _Said:
+    def _said(self, caller: bytes, head: RequestHead) -> Said:
         said = head.note
-        if not isinstance(said, _Said) or said.mark is not self._mark or said.caller is not caller:
+        if said is None or said[0] is not self._mark or said[1] is not caller:
             said = head.note = self._said_by(caller, head)
         return said
 
-    def _said_by(self, caller: bytes, head: RequestHead) -> _Said:
-        """A head that is like an earlier one, but for fields that are left out, says what that one says."""
-        attribution, like = self._attribution, head.like
-        if like is not None and self._ignored.issuperset(changed := [name for name, _ in like.changes]):
-            said = self._said(caller, like.head)
-            if attribution.fields.isdisjoint(changed):
-                return said
-            labels = attribution.changed(said.labels, like.changes)
-            if labels is not None:
-                return _Said(self._mark, caller, said.digest, labels)
+    def _said_by(self, caller: bytes, head: RequestHead) -> Said:
+        if head.like is not None and (said := self._said_alike(caller, head.like)) is not None:
+            return said
         fields = [pair for pair in head.headers if pair[0] not in self._ignored]
         parts = (head.method, head.target, head.authority, head.http_version, fields)
         digest = self._digest.after(caller + marshal.dumps(parts, _MARSHAL_VERSION))
-        return _Said(self._mark, caller, digest, attribution.labels(of_request(head.headers)))
+        return self._mark, caller, digest, self._attribution.labels(of_request(head.headers))
+
+    def _said_alike(self, caller: bytes, like: Likeness) -> Said | None:
+        """A head that differs from an earlier one in fields that are left out says what that one says."""
+        ignored = self._ignored
+        for name, _ in like.changes:
+            if name not in ignored:
+                return None
+        mark, _, digest, labels = self._said(caller, like.head)
+        changed = self._attribution.changed(labels, like.changes)
+        return None if changed is None else (mark, caller, digest, changed)
 
     def find(self, key: Key, now: float) -> Repeat | None:
         """The known call with its head as of `now`. Forgets it when the store no longer holds its answer."""

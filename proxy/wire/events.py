@@ -5,6 +5,7 @@ Rules: sans-io. Bytes go in through `receive`, events come out; what must go to 
 `BadRequest`, after which the codec reads nothing more.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,10 +32,12 @@ class RequestHead:
     expect_continue: bool = False
     upgrade: bool = False  # a connection upgrade (WebSocket) or CONNECT: bytes after this head are not HTTP
     like: "Likeness | None" = field(default=None, repr=False, compare=False)
-    note: object = field(default=None, repr=False, compare=False)  # of whoever reads it, to find it in the same head
+    note: tuple[object, bytes, Callable[[bytes], bytes], dict[str, str]] | None = field(
+        default=None, repr=False, compare=False
+    )  # what addons/repeats.py made of it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Likeness:
     """A head that says the same as `head`, an earlier one of its connection, but for the values of a few fields that
     frame and route nothing. `head` has no field twice."""

@@ -8,7 +8,7 @@ repeat nearly all of them, and this takes a third of the time.
 import re
 
 from proxy.exchange.headers import HeaderList
-from proxy.wire.events import Likeness, RequestHead, WireLimits
+from proxy.wire.events import RequestHead, WireLimits
 from proxy.wire.grammar import (
     AUTHORITY,
     FIELD_LINE,
@@ -22,8 +22,6 @@ from proxy.wire.grammar import (
 
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
-_DECIDING = _SINGLE | {b"connection", b"expect", b"upgrade"}  # all that a head is read for
-_MOST_CHANGES = 4  # traces, identifiers and labels that differ from call to call
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+://([^/?]*+)")
 
 _REMEMBERED_LINES = 64  # a head has about 15; beyond this the memory starts afresh
@@ -90,31 +88,6 @@ def parse_head(raw: bytes, limits: WireLimits, memory: FieldMemory) -> tuple[Req
         0, method, target, authority, headers, version, content_length, has_body, expect_continue, upgrade
     )
     return head, keep_alive
-
-
-def parse_alike(raw: bytes, known_raw: bytes, known: RequestHead) -> RequestHead | None:
-    """Read a head that differs from a known one, read by `parse_head` under the same limits, in a few values only. None
-    when it differs in more. Raises Rejected as `parse_head` would."""
-    lines, before = raw.split(b"\r\n"), known_raw.split(b"\r\n")
-    if len(lines) != len(before):
-        return None
-    numbers = [number for number, line in enumerate(lines) if line != before[number]]
-    if not numbers or not numbers[0] or len(numbers) > _MOST_CHANGES:
-        return None if numbers else known
-    headers = known.headers.copy()
-    if len(dict(headers)) != len(headers):
-        return None
-    changes = []
-    for number in numbers:
-        field = parse_field(lines[number])
-        if field[0] != headers[number - 1][0] or field[0] in _DECIDING:
-            return None
-        headers[number - 1] = field
-        changes.append(field)
-    return RequestHead(
-        0, known.method, known.target, known.authority, headers, known.http_version, known.content_length,
-        known.has_body, known.expect_continue, known.upgrade, Likeness(known, changes),
-    )  # fmt: skip
 
 
 def _options(connection: bytes) -> tuple[bytes, ...]:

@@ -10,8 +10,9 @@ from enum import Enum, auto
 
 from proxy.wire.events import BadRequest, Event, RequestData, RequestEnd, RequestHead, WireLimits
 from proxy.wire.grammar import Rejected
+from proxy.wire.http1_alike import KnownHead
 from proxy.wire.http1_chunked import ChunkedReader
-from proxy.wire.http1_head import FieldMemory, parse_alike, parse_head
+from proxy.wire.http1_head import FieldMemory, parse_head
 
 _MAX_EMPTY_LINES = 2  # RFC 9112, section 2.2: at least one; old clients send a CRLF after a body
 _REMEMBERED_HEAD_BYTES = 4_096  # clients repeat their heads; two a connection are kept
@@ -34,7 +35,7 @@ class Http1Reader:
         "_chunks",
         "_empty_lines",
         "_eof",
-        "_first",
+        "_known",
         "_last",
         "_left",
         "_limits",
@@ -57,7 +58,7 @@ class Http1Reader:
         self._empty_lines = 0
         self._eof = False
         self._last: tuple[bytes, RequestHead, bool] | None = None  # a head as it came, and what it says
-        self._first: tuple[bytes, RequestHead, bool] | None = None  # the last that was like none before it
+        self._known: KnownHead | None = None  # the last one that had to be parsed
         self.head: RequestHead | None = None
         self.keep_alive = True
 
@@ -178,17 +179,17 @@ class Http1Reader:
 
     def _parse(self, raw: bytes) -> RequestHead:
         """A head with its empty line. Raises Rejected."""
-        first = self._first
-        head = None if first is None else parse_alike(raw, first[0], first[1])
-        if head is None or first is None:
+        known = self._known
+        head = None if known is None else known.read(raw)
+        if head is None or known is None:
             head, keep_alive = parse_head(raw[:-4], self._limits, self._memory)
+            if len(raw) <= _REMEMBERED_HEAD_BYTES:
+                self._known = KnownHead(raw, head, keep_alive=keep_alive)
         else:
-            keep_alive = first[2]
+            keep_alive = known.keep_alive
         self.head, self.keep_alive = head, keep_alive
         if len(raw) <= _REMEMBERED_HEAD_BYTES:
             self._last = (raw, head, keep_alive)
-            if head.like is None:
-                self._first = self._last
         return head
 
     def _skip_empty_lines(self, data: bytes) -> int:

@@ -208,7 +208,7 @@ SECTIONS = st.sampled_from(
         {
             "cache": {"ttl_s": 60},
             "attribution": {
-                "headers": {"x-team": "app", "Traceparent": "app", "Connection": "c"},
+                "headers": {"x-team": "app", "Traceparent": "app", "Connection": "c", "Cache-Control": "d"},
                 "labels": {"app": "a"},
             },
         },
