@@ -7,6 +7,7 @@ returns a Stage; they stand after `identify`, in the order of their names.
 from dataclasses import dataclass
 
 from addons.ask_usage import AskUsage
+from addons.attribution import Attribution
 from addons.cache import CacheStage
 from addons.cache_again import CacheAgain
 from addons.collapse import Collapse, Peers
@@ -77,4 +78,4 @@ def repeats(stages: list[Stage], settings: Settings, parts: Parts) -> KnownRepea
         or not can_repeat(stages)
     ):
         return None
-    return KnownRepeats(parts.fingerprint_key, parts.store, meter, limit, settings.attribution.headers)
+    return KnownRepeats(parts.fingerprint_key, parts.store, meter, limit, Attribution(settings))

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 import orjson
 
+from addons.attribution import Attribution
 from config.caching import OperationPolicy
 from config.schema import Route, Settings
 from proxy.exchange import cache_control
@@ -34,9 +35,8 @@ class Identify(Step):
         self._registry = registry
         self._settings = settings
         self._policies: dict[tuple[int, str], OperationPolicy] = {}  # by route (-1: none) and operation
-        self._fixed = dict(settings.attribution.labels)
-        self._fields = {field.lower().encode(): label for field, label in settings.attribution.headers.items()}
-        self._own = FIELDS | frozenset(self._fields)
+        self._attribution = Attribution(settings)
+        self._own = FIELDS | self._attribution.fields
         self._namespace = settings.cache.namespace
 
     def before(self, exchange: Exchange) -> None:
@@ -64,17 +64,14 @@ class Identify(Step):
 
     def _attribute(self, exchange: Exchange) -> None:
         """Whose it is, and what is asked of us; the fields that say so go no further."""
-        exchange.labels = dict(self._fixed)
-        exchange.namespace = self._namespace
         headers: HeaderList = exchange.request.headers
         found = [pair for pair in headers if pair[0] in self._own]
+        exchange.labels = self._attribution.labels(found)
+        exchange.namespace = self._namespace
         exchange.directives = cache_control.parse(headers)
         if not found:
             return
         exchange.request.headers = without(headers, self._own)
-        for field, value in found:
-            if label := self._fields.get(field):
-                exchange.labels[label] = value.decode("latin-1")[:128]
         wanted = exchange.asked = asked(found)
         exchange.namespace = wanted.namespace or self._namespace
         exchange.directives = cache_control.narrowed(exchange.directives, wanted.mode)

@@ -79,7 +79,14 @@ class Meter(Step):
             exchange.call.when_ended(lambda: self._settle(exchange))
 
     def settle_again(
-        self, record: CallRecord, call_id: str, started_at: float, first_byte_s: float, total_s: float
+        self,
+        record: CallRecord,
+        call_id: str,
+        started_at: float,
+        first_byte_s: float,
+        total_s: float,
+        *,
+        labels: dict[str, str],
     ) -> None:
         """Settle a hit that repeats the one of `record`. Seconds from the request's last byte; never raises."""
         first_byte_ms = first_byte_s * 1000
@@ -92,6 +99,7 @@ class Meter(Step):
                     total_ms=total_s * 1000,
                     overhead_ms=first_byte_ms,
                     price_version=self._pricing.version,
+                    labels=labels,
                 )
             )
         except Exception as failure:

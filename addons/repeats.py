@@ -1,32 +1,36 @@
 """repeats: answers a call that says the same as a call that was a hit before, without going through the chain again.
 
 Not a stage, but what the stages from meter to cache said about a call, kept by a digest of everything they looked at:
-who asks and whom, the body as it came, and the head but for what names or traces the single call. It belongs to one
-settings snapshot, like the stages. What may change between two such calls is looked at each time: the store's entry
-must be the very one that answered before, and still be fresh enough for the client and the policy. So the answer is the
-one the chain would give, bytes and metering alike; a test compares the two. Stages of others must see every call: with
-any above the cache, this is not used.
+who asks and whom, the body as it came, and the head but for what names or traces the single call, or labels it: a label
+is each call's own, and nothing depends on it unless a route does. It belongs to one settings snapshot, like the stages.
+What may change between two such calls is looked at each time: the store's entry must be the very one that answered
+before, and still be fresh enough for the client and the policy. So the answer is the one the chain would give, bytes
+and metering alike; a test compares the two. Stages of others must see every call: with any above the cache, this is not
+used.
 """
 
 import marshal
 import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
+from addons.attribution import Attribution
 from addons.cache import CacheStage
 from addons.compress import Compress
 from addons.fingerprint import Fingerprint
 from addons.identify import Identify
 from addons.meter import Meter
 from proxy.exchange import cache_control
+from proxy.exchange.asked import FIELDS
 from proxy.exchange.cache_control import Directives, Use
 from proxy.exchange.chain import Stage
 from proxy.exchange.digest import KeyedDigest
-from proxy.exchange.headers import HeaderList
+from proxy.exchange.headers import HeaderList, of_request
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
+from proxy.exchange.repeats import Key
 from proxy.stores.base import Entry, Peeking
-from proxy.wire.events import RequestHead
+from proxy.wire.events import Likeness, RequestHead
 from proxy.wire.http1 import complete_head
 
 _RETOLD = (Meter, Identify, Compress, Fingerprint, CacheStage)  # stages that say the same of the same call
@@ -52,6 +56,7 @@ VOLATILE = frozenset(
         b"x-request-id",
     }
 )
+_HEARD = FIELDS | {b"cache-control", b"pragma"}  # what is asked of the cache counts, whatever else becomes of it
 _MARSHAL_VERSION = 2  # type, length and bytes of each part, without references
 _BODY_BYTES = 262_144  # of a request; digesting a larger one holds others up, and saves little of what the chain costs
 _ONE_IN = 8
@@ -80,21 +85,27 @@ class Repeat:
         self._meter = meter
         self._record = meter.record(exchange)
 
-    def settle(self, call_id: str, started_at: float, first_byte_s: float, total_s: float) -> None:
+    def settle(
+        self, labels: dict[str, str], call_id: str, started_at: float, first_byte_s: float, total_s: float
+    ) -> None:
         """See proxy.exchange.repeats.Replay."""
-        self._meter.settle_again(self._record, call_id, started_at, first_byte_s, total_s)
+        self._meter.settle_again(self._record, call_id, started_at, first_byte_s, total_s, labels=labels)
+
+
+# What a head comes to: whose repeats this is, for which caller, the digest of calls with such a head, and their labels.
+type Said = tuple[object, bytes, Callable[[bytes], bytes], dict[str, str]]
 
 
 class KnownRepeats:
     """Bounded by bytes; once full, few are let in, and what was unused for longest goes."""
 
-    def __init__(
-        self, key: bytes, store: Peeking, meter: Meter, limit_bytes: int, labelled: Iterable[str] = ()
-    ) -> None:
-        """`key`: 32 random bytes; the calls' digests are keyed with it. `labelled`: fields that become labels."""
+    def __init__(self, key: bytes, store: Peeking, meter: Meter, limit_bytes: int, attribution: Attribution) -> None:
+        """`key`: 32 random bytes; the calls' digests are keyed with it."""
         self._digest = KeyedDigest(key, b"repeat")
         self._mark = object()  # of this one's notes
-        self._ignored = VOLATILE - {name.lower().encode() for name in labelled}
+        self._attribution = attribution
+        fields = attribution.fields
+        self._ignored = (VOLATILE - fields if attribution.decides else VOLATILE | fields) - _HEARD
         self._peek = store.peek
         self._meter = meter
         self._limit = limit_bytes
@@ -107,29 +118,47 @@ class KnownRepeats:
         """Most calls repeat none: Python's hash of the body tells so for a twentieth of what the digest takes."""
         return hash(body) in self._bodies
 
-    def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes | None:
+    def key(self, caller: bytes, head: RequestHead, body: bytes) -> Key | None:
         """Each part says where it ends, so that no two calls run together. What a head comes to is noted in it: a
         connection gives the same object for the same head."""
         if len(body) > _BODY_BYTES:
             return None
-        noted = head.digested
-        if noted is None or noted[0] is not self._mark:
-            noted = head.digested = (self._mark, self._said_by(head))
-        return self._digest(b"".join((caller, noted[1], body)))
+        said = self._said(caller, head)
+        return said[2](body), said[3]
 
-    def _said_by(self, head: RequestHead) -> bytes:
+    def _said(self, caller: bytes, head: RequestHead) -> Said:
+        said = head.note
+        if said is None or said[0] is not self._mark or said[1] is not caller:
+            said = head.note = self._said_by(caller, head)
+        return said
+
+    def _said_by(self, caller: bytes, head: RequestHead) -> Said:
+        if head.like is not None and (said := self._said_alike(caller, head.like)) is not None:
+            return said
+        fields = [pair for pair in head.headers if pair[0] not in self._ignored]
+        parts = (head.method, head.target, head.authority, head.http_version, fields)
+        digest = self._digest.after(caller + marshal.dumps(parts, _MARSHAL_VERSION))
+        return self._mark, caller, digest, self._attribution.labels(of_request(head.headers))
+
+    def _said_alike(self, caller: bytes, like: Likeness) -> Said | None:
+        """A head that differs from an earlier one in fields that are left out says what that one says."""
         ignored = self._ignored
-        fields = [pair for pair in head.headers if pair[0] not in ignored]
-        return marshal.dumps((head.method, head.target, head.authority, head.http_version, fields), _MARSHAL_VERSION)
+        for name, _ in like.changes:
+            if name not in ignored:
+                return None
+        mark, _, digest, labels = self._said(caller, like.head)
+        changed = self._attribution.changed(labels, like.changes)
+        return None if changed is None else (mark, caller, digest, changed)
 
-    def find(self, key: bytes, now: float) -> Repeat | None:
+    def find(self, key: Key, now: float) -> Repeat | None:
         """The known call with its head as of `now`. Forgets it when the store no longer holds its answer."""
-        known = self._known.get(key)
+        place = key[0]
+        known = self._known.get(place)
         if known is None:
             return None
         entry = self._peek(known.fingerprint)
         if entry is None or known.entry() is not entry:
-            self._forget(key)
+            self._forget(place)
             return None
         age, ttl = entry.age(now), min(entry.ttl_s, known.ttl_s)
         if cache_control.judge(known.directives, age, ttl) is Use.NO or ttl * known.renewed_from < age <= ttl:
@@ -139,10 +168,10 @@ class KnownRepeats:
             said = self._meter.said_of_hit(cache_control.hit_status(age, ttl), moment[0])
             known.head = complete_head(known.status, [*known.fields, *said], len(known.body))
             known.moment = moment
-        self._known.move_to_end(key)
+        self._known.move_to_end(place)
         return known
 
-    def remember(self, key: bytes, exchange: Exchange, response: Response) -> None:
+    def remember(self, key: Key, exchange: Exchange, response: Response) -> None:
         """Keep a hit that was answered in one piece."""
         entry, body = exchange.replayed, response.body
         if exchange.outcome is not Outcome.HIT or not isinstance(entry, Entry) or not isinstance(body, bytes):
@@ -153,10 +182,11 @@ class KnownRepeats:
         fields = response.headers[: len(response.headers) - len(said)]
         if [*fields, *said] != response.headers:
             return
-        self._forget(key)
+        place = key[0]
+        self._forget(place)
         if self._used + len(body) + _OVERHEAD_BYTES > self._limit and not self._admits():
             return
-        repeat = self._known[key] = Repeat(exchange, response.status, fields, body, self._meter)
+        repeat = self._known[place] = Repeat(exchange, response.status, fields, body, self._meter)
         self._bodies[repeat.body_hash] += 1
         self._used += len(body) + _OVERHEAD_BYTES
         while self._used > self._limit:
@@ -167,8 +197,8 @@ class KnownRepeats:
         self._candidates += 1
         return self._candidates % _ONE_IN == 0
 
-    def _forget(self, key: bytes) -> None:
-        repeat = self._known.pop(key, None)
+    def _forget(self, place: bytes) -> None:
+        repeat = self._known.pop(place, None)
         if repeat is not None:
             self._used -= len(repeat.body) + _OVERHEAD_BYTES
             self._bodies[repeat.body_hash] -= 1

@@ -36,7 +36,7 @@ from proxy.ledger.prices import PriceBook
 from proxy.ledger.pricing import ExchangePricing
 from proxy.ledger.writer import LedgerWriter
 from proxy.logs import setup as setup_logs
-from proxy.memory import Tide
+from proxy.memory import Tide, trim
 from proxy.memory import settle as settle_memory
 from proxy.metrics import LiveGauges, Metrics
 from proxy.outlet import Outlet, RetiredPools
@@ -200,7 +200,8 @@ class Skinflint:
     async def tend(self) -> None:
         """Called about once a second: close pools of earlier snapshots that nothing uses any more, give memory back."""
         self._tide.at(len(self._bridge.connections))
-        await self._retired.close_unused()
+        if await self._retired.close_unused():
+            trim()
         await self._cache.tend()
 
     # -- parts

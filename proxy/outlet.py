@@ -45,15 +45,18 @@ class RetiredPools:
         """New exchanges do not come here any more."""
         self._waiting.append((outlet.pool, weakref.ref(outlet), self._clock() + ON_THE_WAY_S))
 
-    async def close_unused(self) -> None:
-        """Close those that nothing can reach. A failure's traceback may keep an outlet until a collection, hours after
-        any call: so time decides too."""
+    async def close_unused(self) -> bool:
+        """Close those that nothing can reach; True when there was one. A failure's traceback may keep an outlet until a
+        collection, hours after any call: so time decides too."""
+        has_closed = False
         for entry in list(self._waiting):
             pool, outlet, reached_by = entry
             is_on_the_way = outlet() is not None and self._clock() < reached_by
             if not is_on_the_way and not any(use.in_flight or use.waiting for use in pool.use()):
                 self._waiting.remove(entry)
                 await pool.close()
+                has_closed = True
+        return has_closed
 
     async def close(self) -> None:
         """Close all, whatever is under way."""

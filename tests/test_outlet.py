@@ -33,8 +33,9 @@ class Retirement:
 
     async def is_closed_at(self, now: float) -> bool:
         self.now = now
-        await self.retired.close_unused()
-        return self.pool.is_closed
+        is_told = await self.retired.close_unused()
+        assert is_told == self.pool.is_closed
+        return is_told
 
 
 async def test_a_pool_that_an_exchange_may_still_call_stays_open() -> None:

@@ -27,7 +27,7 @@ from proxy.exchange.headers import HeaderList, first
 from proxy.exchange.model import Body, Ending, Exchange, Response
 from proxy.exchange.provider import ErrorShape
 from proxy.exchange.record import Outcome
-from proxy.exchange.repeats import Repeats
+from proxy.exchange.repeats import Key, Repeats
 from proxy.metrics import Metrics
 from proxy.providers.registry import Registry
 from proxy.tasks import TaskSet
@@ -109,14 +109,14 @@ class Bridge:
 
     # -- one exchange
 
-    def key(self, connection: ClientConnection, head: RequestHead, body: bytes) -> bytes | None:
+    def key(self, connection: ClientConnection, head: RequestHead, body: bytes) -> Key | None:
         """The place among the repeats of a call that may be one; None where those are not used."""
         repeats = self._snapshot().repeats
         if repeats is None or not isinstance(connection.codec, Http1Server) or not repeats.may_know(body):
             return None
         return repeats.key(connection.caller, head, body)
 
-    def replay(self, connection: ClientConnection, key: bytes) -> bool:
+    def replay(self, connection: ClientConnection, key: Key) -> bool:
         """Answer a call that repeats a hit, and settle it. False when it has to go through the chain."""
         repeats, codec = self._snapshot().repeats, connection.codec
         now, wall_time = time.monotonic(), self._wall_clock()
@@ -131,7 +131,7 @@ class Bridge:
             return False
         first_byte_s = time.monotonic() - now
         connection.flush()
-        replay.settle(self._new_id(), wall_time, first_byte_s, time.monotonic() - now)
+        replay.settle(key[1], self._new_id(), wall_time, first_byte_s, time.monotonic() - now)
         return True
 
     def begin(self, stream: ClientStream, body: bytes | Body) -> asyncio.Task[None] | None:

@@ -21,6 +21,7 @@ from proxy.edge.relay import Relay
 from proxy.edge.request_body import HIGH_BYTES
 from proxy.edge.stream import ClientStream
 from proxy.edge.tls import ServerTls
+from proxy.exchange.repeats import Key
 from proxy.wire.events import BadRequest, Event, RequestData, RequestEnd, RequestHead
 from proxy.wire.http1 import Http1Server
 from proxy.wire.http2 import Http2Server
@@ -167,7 +168,7 @@ class ClientConnection(asyncio.Protocol):
         finally:
             self._handling = False
 
-    def _key_of(self, events: list[Event]) -> bytes | None:
+    def _key_of(self, events: list[Event]) -> Key | None:
         """Of a request that came in one piece, its place among the repeats."""
         if len(events) != 3:
             return None
@@ -187,7 +188,7 @@ class ClientConnection(asyncio.Protocol):
         if self._eof and not self.streams and not self._next_wanted:
             self.close()
 
-    def _dispatch(self, event: Event, key: bytes | None) -> None:
+    def _dispatch(self, event: Event, key: Key | None) -> None:
         if isinstance(event, RequestHead):
             self._patience.expect_within(self._limits.client_head_s)
             stream = self.streams[event.stream_id] = ClientStream(self, event, key)

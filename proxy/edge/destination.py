@@ -3,14 +3,13 @@
 import re
 from dataclasses import dataclass
 
-from proxy.exchange.headers import end_to_end
+from proxy.exchange.headers import of_request
 from proxy.exchange.model import Body, Request
 from proxy.wire.events import RequestHead
 
 # No user, no path, no blank: nothing that another reader could take for a different host. IPv6 needs its brackets.
 _AUTHORITY = re.compile(r"(?:(?P<name>[A-Za-z0-9._~%!$&'()*+,;=-]+)|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]*))?")
 _ABSOLUTE = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE)
-_NOT_KEPT = frozenset({b"host", b"content-length", b"expect"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,13 @@ def request_for(head: RequestHead, destination: Destination | None, body: bytes 
         except ValueError as failure:
             raise MisdirectedError(400, "the Host field is not a host and port") from failure
         _same_host(host, destination)
-    headers = [pair for pair in end_to_end(head.headers) if pair[0] not in _NOT_KEPT]
     return Request(
         method=head.method.decode("latin-1"),
         scheme=destination.scheme,
         host=destination.host,
         port=destination.port,
         target=target,
-        headers=headers,
+        headers=of_request(head.headers),
         body=body,
         http_version=head.http_version,
     )

@@ -48,6 +48,7 @@ class Patience:
         """The connection is gone."""
         if self._timer is not None:
             self._timer.cancel()
+        self._on_deadline = _nothing  # a method of the connection: they would keep each other until a collection
 
     def look(self) -> None:
         """Act on what has passed."""
@@ -64,3 +65,7 @@ class Patience:
     def _tick(self) -> None:
         self.start()
         self.look()
+
+
+def _nothing() -> None:
+    """What is late now concerns nobody."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxy.edge.request_body import HIGH_BYTES, LOW_BYTES, StreamedRequestBody
 from proxy.exchange.model import Body
+from proxy.exchange.repeats import Key
 from proxy.wire.events import RequestHead
 from proxy.wire.http2 import Http2Server
 
@@ -24,7 +25,7 @@ class ClientStream:
     __slots__ = ("_body", "_chunks", "_credited", "_room", "_size", "_task", "_window", "connection", "head", "id",
                  "is_answering", "is_gone", "key", "sent_bytes")  # fmt: skip
 
-    def __init__(self, connection: "ClientConnection", head: RequestHead, key: bytes | None) -> None:
+    def __init__(self, connection: "ClientConnection", head: RequestHead, key: Key | None) -> None:
         """`key`: the place among the repeats of a request that came in one piece and might have been one."""
         self.connection = connection
         self.head = head

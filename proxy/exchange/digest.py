@@ -25,3 +25,10 @@ class KeyedDigest:
         digest = self._begun.copy()
         digest.update(content)
         return digest.digest()
+
+    def after(self, beginning: bytes) -> "KeyedDigest":
+        """For contents that all begin with this, of which only the rest is then given."""
+        begun = KeyedDigest.__new__(KeyedDigest)
+        begun._begun = self._begun.copy()
+        begun._begun.update(beginning)
+        return begun

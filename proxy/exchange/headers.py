@@ -24,6 +24,9 @@ HOP_BY_HOP = frozenset(
     }
 )
 
+# About the message as it came: what goes on has its own.
+REPLACED = frozenset({b"host", b"content-length", b"expect"})
+
 _NAMES_NOTHING = frozenset({b"", b"keep-alive", b"close"})  # what Connection nearly always says
 
 
@@ -59,3 +62,8 @@ def end_to_end(headers: HeaderList) -> HeaderList:
         return [pair for pair in headers if pair[0] not in HOP_BY_HOP]
     dropped = HOP_BY_HOP | {token.strip().lower() for token in named.split(b",")}
     return [pair for pair in headers if pair[0] not in dropped]
+
+
+def of_request(headers: HeaderList) -> HeaderList:
+    """The fields of a client's request that the chain sees."""
+    return [pair for pair in end_to_end(headers) if pair[0] not in REPLACED]

@@ -66,6 +66,7 @@ class CallRecord:
         total_ms: float,
         overhead_ms: float,
         price_version: str,
+        labels: dict[str, str],
     ) -> "CallRecord":
         """The record of a call that repeated this one in all but these. By position: it is made for every hit."""
         return CallRecord(
@@ -73,5 +74,5 @@ class CallRecord:
             self.streamed, self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens,
             self.reasoning_tokens, self.audio_tokens, self.estimated, self.cost_nanousd, self.saved_nanousd,
             self.potential_nanousd, first_byte_ms, total_ms, overhead_ms, self.request_bytes, self.response_bytes,
-            self.service_tier, price_version, self.error, self.credential, self.labels,
+            self.service_tier, price_version, self.error, self.credential, labels,
         )  # fmt: skip

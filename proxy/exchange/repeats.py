@@ -9,6 +9,8 @@ from typing import Protocol
 from proxy.exchange.model import Exchange, Response
 from proxy.wire.events import RequestHead
 
+type Key = tuple[bytes, dict[str, str]]  # a call's digest; and its labels, which the digest may not know
+
 
 class Replay(Protocol):
     """The answer to one call, ready to be sent over HTTP/1.1."""
@@ -23,8 +25,12 @@ class Replay(Protocol):
         """All of it."""
         ...
 
-    def settle(self, call_id: str, started_at: float, first_byte_s: float, total_s: float) -> None:
-        """It was sent. Seconds since the epoch, then from the request's last byte. Never raises."""
+    def settle(
+        self, labels: dict[str, str], call_id: str, started_at: float, first_byte_s: float, total_s: float
+    ) -> None:
+        """It was sent. `labels`: the call's. Seconds since the epoch, then from the request's last byte.
+
+        Never raises."""
         ...
 
 
@@ -35,14 +41,14 @@ class Repeats(Protocol):
         """False when no call with this body is known: `key` need not be asked for. Costs next to nothing."""
         ...
 
-    def key(self, caller: bytes, head: RequestHead, body: bytes) -> bytes | None:
-        """The call's digest; None when it is too large to be looked for. `caller`: who asks and whom."""
+    def key(self, caller: bytes, head: RequestHead, body: bytes) -> Key | None:
+        """The call's; None when it is too large to be looked for. `caller`: who asks and whom."""
         ...
 
-    def find(self, key: bytes, now: float) -> Replay | None:
+    def find(self, key: Key, now: float) -> Replay | None:
         """The answer at this moment (seconds since the epoch), if it is known."""
         ...
 
-    def remember(self, key: bytes, exchange: Exchange, response: Response) -> None:
+    def remember(self, key: Key, exchange: Exchange, response: Response) -> None:
         """The chain has answered this call so. What is no plain hit is not kept."""
         ...

@@ -27,7 +27,7 @@ class Http2Connection(asyncio.Protocol):
 
     def __init__(self, context: ssl.SSLContext, host: str, on_change: Callable[[], None]) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._tls: ssl.SSLObject | None = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._transport: asyncio.WriteTransport | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._codec = Http2Client()
@@ -58,11 +58,12 @@ class Http2Connection(asyncio.Protocol):
             raise
 
     def _shake_hands(self) -> None:
-        transport, established = self._transport, self._established
+        transport, established, tls = self._transport, self._established, self._tls
         assert transport is not None
         assert established is not None
+        assert tls is not None
         try:
-            self._tls.do_handshake()
+            tls.do_handshake()
         except ssl.SSLWantReadError:
             transport.write(self._outgoing.read())
             return
@@ -73,7 +74,7 @@ class Http2Connection(asyncio.Protocol):
             return
         self._established = None
         self._heard_at = time.monotonic()
-        protocol = self._tls.selected_alpn_protocol() or "http/1.1"
+        protocol = tls.selected_alpn_protocol() or "http/1.1"
         self._is_http2 = protocol == "h2"
         self.flush()
         if not established.done():
@@ -133,6 +134,9 @@ class Http2Connection(asyncio.Protocol):
     # -- the socket
 
     def data_received(self, data: bytes) -> None:
+        tls = self._tls
+        if tls is None:
+            return
         self._incoming.write(data)
         if self._established is not None:
             self._shake_hands()
@@ -141,9 +145,9 @@ class Http2Connection(asyncio.Protocol):
         codec, limit = self._codec, self._codec.stream_limit
         self._is_receiving = True
         try:
-            while plain := self._tls.read(_READ_BYTES):
+            while plain := tls.read(_READ_BYTES):
                 codec.receive(plain)
-                if not self._incoming.pending and not self._tls.pending():
+                if not self._incoming.pending and not tls.pending():
                     break
             else:
                 self._lost(_gone())
@@ -165,11 +169,11 @@ class Http2Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Send what the codec has to say. What is said while data is read goes out at its end, in one write."""
-        transport = self._transport
-        if self._is_receiving or transport is None or self.is_closed:
+        transport, tls = self._transport, self._tls
+        if self._is_receiving or transport is None or tls is None:
             return
         if self._is_http2 and (output := self._codec.take_output()):
-            self._tls.write(output)
+            tls.write(output)
         if self._outgoing.pending:
             transport.write(self._outgoing.read())
 
@@ -218,6 +222,7 @@ class Http2Connection(asyncio.Protocol):
                 self._codec.goodbye()
                 self.flush()
         self.is_closed = True
+        self._tls = None  # its buffers, and the roots that it was made with, need not wait for a collection
         if self._transport is not None:
             self._transport.close()
         self._on_change()

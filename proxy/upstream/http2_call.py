@@ -176,8 +176,9 @@ class Http2Call(Outgoing, Pours):
         self._on_close()
 
     def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        failure = self._failure
+        if failure is not None:  # a copy: its traceback knows this call, and they would keep each other
+            raise UpstreamError(failure.code, failure.message, status=failure.status, sent=failure.sent)
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()

@@ -220,6 +220,7 @@ class Pool:
         for origin in self._origins.values():
             await _close_lanes(origin)
         self._origins.clear()
+        self._tls.clear()  # more than a megabyte each: failures of its calls may know this pool until a collection
 
 
 async def _close_lanes(origin: Origin) -> None:

@@ -5,6 +5,7 @@ Rules: sans-io. Bytes go in through `receive`, events come out; what must go to 
 `BadRequest`, after which the codec reads nothing more.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,9 +31,19 @@ class RequestHead:
     has_body: bool
     expect_continue: bool = False
     upgrade: bool = False  # a connection upgrade (WebSocket) or CONNECT: bytes after this head are not HTTP
-    digested: tuple[object, bytes] | None = field(
+    like: "Likeness | None" = field(default=None, repr=False, compare=False)
+    note: tuple[object, bytes, Callable[[bytes], bytes], dict[str, str]] | None = field(
         default=None, repr=False, compare=False
-    )  # a reader's note: see repeats
+    )  # what addons/repeats.py made of it
+
+
+@dataclass(slots=True)
+class Likeness:
+    """A head that says the same as `head`, an earlier one of its connection, but for the values of a few fields that
+    frame and route nothing. `head` has no field twice."""
+
+    head: RequestHead
+    changes: HeaderList
 
 
 @dataclass(slots=True)

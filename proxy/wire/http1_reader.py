@@ -2,19 +2,20 @@
 
 Rules: one request at a time; what comes after it is kept until `resume`. The first breach ends in one `BadRequest`,
 after which nothing is read. However the bytes are cut up, the same events come out (pieces of a body aside). A head
-that repeats the last one byte for byte says the same, and is not parsed again: events are never changed by who gets
-them.
+that repeats the last one byte for byte says the same, and is not parsed again; of one that differs from an earlier one
+in a few values only those are. Events are never changed by who gets them.
 """
 
 from enum import Enum, auto
 
 from proxy.wire.events import BadRequest, Event, RequestData, RequestEnd, RequestHead, WireLimits
 from proxy.wire.grammar import Rejected
+from proxy.wire.http1_alike import KnownHead
 from proxy.wire.http1_chunked import ChunkedReader
 from proxy.wire.http1_head import FieldMemory, parse_head
 
 _MAX_EMPTY_LINES = 2  # RFC 9112, section 2.2: at least one; old clients send a CRLF after a body
-_REMEMBERED_HEAD_BYTES = 4_096  # clients repeat their heads; one a connection is kept
+_REMEMBERED_HEAD_BYTES = 4_096  # clients repeat their heads; two a connection are kept
 _NO_CONTROLS = bytes([0x09, 0x0A, 0x0D, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 
@@ -34,6 +35,7 @@ class Http1Reader:
         "_chunks",
         "_empty_lines",
         "_eof",
+        "_known",
         "_last",
         "_left",
         "_limits",
@@ -56,6 +58,7 @@ class Http1Reader:
         self._empty_lines = 0
         self._eof = False
         self._last: tuple[bytes, RequestHead, bool] | None = None  # a head as it came, and what it says
+        self._known: KnownHead | None = None  # the last one that had to be parsed
         self.head: RequestHead | None = None
         self.keep_alive = True
 
@@ -132,10 +135,9 @@ class Http1Reader:
         try:
             if end > self._limits.max_head_bytes:
                 raise self._oversize(bytes(kept))
-            head, self.keep_alive = parse_head(bytes(kept[:end]), self._limits, self._memory)
+            head = self._parse(bytes(kept[: end + 4]))
         except Rejected as exc:
             return self._break(exc)
-        self.head = head
         del kept[: end + 4]
         length = head.content_length if head.has_body else 0
         size = len(kept) if length is None else min(length, len(kept))
@@ -170,16 +172,25 @@ class Http1Reader:
                 return []
             if end - start > self._limits.max_head_bytes:
                 raise self._oversize(data[start:end])
-            head, self.keep_alive = parse_head(data[start:end], self._limits, self._memory)
+            head = self._parse(data[start : end + 4])
         except Rejected as exc:
             return self._break(exc)
-        self.head = head
-        self._remember(data[start : end + 4], head)
         return self._begin_body(head, data[end + 4 :])
 
-    def _remember(self, raw: bytes, head: RequestHead) -> None:
+    def _parse(self, raw: bytes) -> RequestHead:
+        """A head with its empty line. Raises Rejected."""
+        known = self._known
+        head = None if known is None else known.read(raw)
+        if head is None or known is None:
+            head, keep_alive = parse_head(raw[:-4], self._limits, self._memory)
+            if len(raw) <= _REMEMBERED_HEAD_BYTES:
+                self._known = KnownHead(raw, head, keep_alive=keep_alive)
+        else:
+            keep_alive = known.keep_alive
+        self.head, self.keep_alive = head, keep_alive
         if len(raw) <= _REMEMBERED_HEAD_BYTES:
-            self._last = (raw, head, self.keep_alive)
+            self._last = (raw, head, keep_alive)
+        return head
 
     def _skip_empty_lines(self, data: bytes) -> int:
         start = 0

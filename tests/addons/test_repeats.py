@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from addons import chain, repeats
+from addons.attribution import Attribution
 from addons.identify import Identify
 from addons.meter import Meter
 from addons.repeats import VOLATILE, KnownRepeats, Repeat
@@ -16,7 +17,7 @@ from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import CallRecord, Outcome
 from proxy.stores.base import Entry, Store, StoreStats
 from proxy.stores.memory import MemoryStore
-from proxy.wire.events import RequestHead
+from proxy.wire.events import Likeness, RequestHead
 from tests.addons.test_chain_list import Extra, parts
 from tests.addons.test_meter import BrokenPrices, Prices
 from tests.support.exchanges import JSON, REGISTRY, Pieces, exchange, request, settings
@@ -32,7 +33,7 @@ class Known:
         self.rows: list[CallRecord] = []
         self.store = MemoryStore(1 << 20)
         meter = Meter(prices or Prices(), self.rows.append, response_headers=True)
-        self.repeats = KnownRepeats(b"k" * 32, self.store, meter, limit_bytes)
+        self.repeats = KnownRepeats(b"k" * 32, self.store, meter, limit_bytes, Attribution(settings()))
 
     async def hold(self, body: bytes = b"{}", fingerprint: bytes = PRINT) -> Entry:
         """The store holds an answer; returns its entry."""
@@ -49,7 +50,7 @@ class Known:
             "replayed": entry, "status": 200, **(more or {}),
         }  # fmt: skip
         called = exchange(request(), **said)
-        self.repeats.remember(key, called, self.response(entry))
+        self.repeats.remember((key, {}), called, self.response(entry))
         return called
 
     def response(self, entry: Entry | None) -> Response:
@@ -60,7 +61,7 @@ class Known:
         return Response(200, fields, entry.body if entry is not None else b"")
 
     def find(self, key: bytes = b"a", after_s: float = 0.0) -> Repeat | None:
-        return self.repeats.find(key, NOW + after_s)
+        return self.repeats.find((key, {}), NOW + after_s)
 
 
 async def test_a_hit_is_found_again() -> None:
@@ -73,16 +74,16 @@ async def test_a_hit_is_found_again() -> None:
     assert found.head.endswith(b"age: 0\r\nx-skinflint-cost-usd: 0\r\ncontent-length: 5\r\n\r\n")
 
 
-async def test_it_is_settled_like_the_call_it_repeats() -> None:
+async def test_it_is_settled_like_the_call_it_repeats_with_labels_of_its_own() -> None:
     known = Known()
     known.remember(await known.hold(), more={"labels": {"app": "a"}, "stored_cost_nanousd": 7})
     found = known.find()
     assert found is not None
-    found.settle("id-2", NOW + 3, 0.001, 0.002)
+    found.settle({"app": "b"}, "id-2", NOW + 3, 0.001, 0.002)
     (row,) = known.rows
     assert (row.id, row.started_at, row.outcome, row.saved_nanousd) == ("id-2", NOW + 3, Outcome.HIT, 7)
     assert (row.first_byte_ms, row.total_ms, row.overhead_ms) == (1.0, 2.0, 1.0)
-    assert (row.labels, row.price_version) == ({"app": "a"}, "v1")
+    assert (row.labels, row.price_version) == ({"app": "b"}, "v1")
 
 
 async def test_a_ledger_that_fails_takes_nothing_back() -> None:
@@ -91,11 +92,12 @@ async def test_a_ledger_that_fails_takes_nothing_back() -> None:
     def fail(record: CallRecord) -> None:
         raise LookupError
 
-    known.repeats = KnownRepeats(b"k" * 32, known.store, Meter(Prices(), fail, response_headers=True), 1 << 20)
+    meter = Meter(Prices(), fail, response_headers=True)
+    known.repeats = KnownRepeats(b"k" * 32, known.store, meter, 1 << 20, Attribution(settings()))
     known.remember(await known.hold())
     found = known.find()
     assert found is not None
-    found.settle("id-2", NOW, 0.0, 0.0)
+    found.settle({}, "id-2", NOW, 0.0, 0.0)
     assert known.find() is found
 
 
@@ -179,14 +181,14 @@ async def test_an_answer_that_somebody_added_to_is_not_kept() -> None:
     called = known.remember(entry)
     response = known.response(entry)
     response.headers.append((b"x-more", b"1"))
-    known.repeats.remember(b"b", called, response)
+    known.repeats.remember((b"b", {}), called, response)
     assert known.find(b"b") is None
 
 
 async def test_an_answer_in_pieces_is_not_kept() -> None:
     known = Known()
     called = known.remember(await known.hold())
-    known.repeats.remember(b"b", called, Response(200, list(JSON), Pieces(b"x")))
+    known.repeats.remember((b"b", {}), called, Response(200, list(JSON), Pieces(b"x")))
     assert known.find(b"b") is None
 
 
@@ -195,7 +197,7 @@ async def test_prices_are_not_asked_again() -> None:
     known.remember(await known.hold())
     found = known.find()
     assert found is not None
-    found.settle("id-2", NOW, 0.0, 0.0)
+    found.settle({}, "id-2", NOW, 0.0, 0.0)
     assert len(known.rows) == 1
 
 
@@ -203,19 +205,69 @@ def head(target: bytes = b"/v1", *fields: tuple[bytes, bytes]) -> RequestHead:
     return RequestHead(0, b"POST", target, b"a", list(fields), "1.1", 1, has_body=True)
 
 
+def digest(known: KnownRepeats, caller: bytes, asked: RequestHead, body: bytes) -> bytes:
+    key = known.key(caller, asked, body)
+    assert key is not None
+    return key[0]
+
+
 def test_keys_differ_with_every_part_and_with_the_installation() -> None:
     known, rows = Known().repeats, list[CallRecord]()
-    other = KnownRepeats(b"x" * 32, MemoryStore(1), Meter(Prices(), rows.append, response_headers=True), 1)
+    meter = Meter(Prices(), rows.append, response_headers=True)
+    other = KnownRepeats(b"x" * 32, MemoryStore(1), meter, 1, Attribution(settings()))
     keys = [
-        known.key(b"a", head(), b"c"),
-        known.key(b"x", head(), b"c"),
-        known.key(b"a", head(b"/v2"), b"c"),
-        known.key(b"a", head(b"/v1", (b"accept", b"*")), b"c"),
-        known.key(b"a", head(), b"x"),
-        other.key(b"a", head(), b"c"),
+        digest(known, b"a", head(), b"c"),
+        digest(known, b"x", head(), b"c"),
+        digest(known, b"a", head(b"/v2"), b"c"),
+        digest(known, b"a", head(b"/v1", (b"accept", b"*")), b"c"),
+        digest(known, b"a", head(), b"x"),
+        digest(other, b"a", head(), b"c"),
     ]
     assert len(set(keys)) == len(keys)
-    assert keys[0] == known.key(b"a", head(b"/v1", (b"traceparent", b"00")), b"c")
+    assert keys[0] == digest(known, b"a", head(b"/v1", (b"traceparent", b"00")), b"c")
+
+
+def test_one_head_from_two_callers_is_two_calls() -> None:
+    known, asked = Known().repeats, head()
+    assert len({digest(known, caller, asked, b"c") for caller in (b"a", b"b")}) == 2
+
+
+def like(first: RequestHead, *fields: tuple[bytes, bytes]) -> RequestHead:
+    """As the codec gives a head that differs from the first in these fields."""
+    changed = dict(fields)
+    merged = [(name, changed.get(name, value)) for name, value in first.headers]
+    return replace(first, headers=merged, like=Likeness(first, list(fields)), note=None)
+
+
+APP = b"x-skinflint-label-app"
+ASKED = (APP, b"one"), (b"traceparent", b"1"), (b"x-other", b"1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_same"),
+    [
+        ([(APP, b"two")], True),
+        ([(b"traceparent", b"2")], True),
+        ([(APP, b"two"), (b"traceparent", b"2")], True),
+        ([(b"x-other", b"2")], False),
+        ([(APP, b"two"), (b"x-other", b"2")], False),
+    ],
+)
+def test_a_head_that_is_like_another_has_the_key_that_it_has_by_itself(
+    fields: list[tuple[bytes, bytes]], is_same: bool
+) -> None:
+    known = Known().repeats
+    first = head(b"/v1", *ASKED)
+    for before in (True, False):  # the first one was seen, or it was not
+        if before:
+            known.key(b"a", first, b"c")
+        alike = like(first, *fields)
+        key = known.key(b"a", alike, b"c")
+        assert key == known.key(b"a", replace(alike, like=None, note=None), b"c")
+        assert key is not None
+        assert (key[0] == digest(known, b"a", first, b"c")) == is_same
+        assert key[1] == {"app": dict(alike.headers)[APP].decode()}
+        first.note = None
 
 
 def test_a_large_body_is_not_looked_for() -> None:

@@ -1,6 +1,8 @@
 """Deadlines of a client's connection, and what becomes of one that does not read."""
 
 import asyncio
+import gc
+import weakref
 from typing import cast
 
 from proxy.edge.patience import Patience
@@ -84,9 +86,34 @@ def test_more_to_read_is_no_sign_of_reading() -> None:
 
 async def test_it_looks_by_itself_until_it_is_stopped() -> None:
     watched = Watched()
-    watched.patience.stop()
     watched.patience.start()
     watched.patience.expect_within(-1)
     watched.patience._tick()
     assert watched.late == 1
     watched.patience.stop()
+    watched.patience.look()
+    assert watched.late == 1
+
+
+def test_one_that_never_began_can_be_stopped() -> None:
+    Watched().patience.stop()
+
+
+def test_a_connection_that_is_gone_is_not_kept_until_a_collection() -> None:
+    class Connection:
+        def __init__(self) -> None:
+            transport = cast(asyncio.WriteTransport, Transport())
+            self.patience = Patience(transport, stalled_s=60.0, on_deadline=self.close)
+
+        def close(self) -> None:
+            """Late."""
+
+    connection = Connection()
+    gone = weakref.ref(connection)
+    connection.patience.stop()
+    gc.disable()
+    try:
+        del connection
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from addons.attribution import Attribution
 from addons.cache import CacheStage
 from addons.compress import Compress
 from addons.fingerprint import Fingerprint
@@ -27,7 +28,7 @@ from proxy.exchange.chain import Handler, Stage, compose
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import CallRecord, Outcome
-from proxy.exchange.repeats import Replay
+from proxy.exchange.repeats import Key, Replay
 from proxy.metrics import Metrics
 from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
@@ -45,7 +46,7 @@ class Counted(KnownRepeats):
 
     found = 0
 
-    def find(self, key: bytes, now: float) -> Replay | None:  # type: ignore[override]  # no more is asked of it here
+    def find(self, key: Key, now: float) -> Replay | None:  # type: ignore[override]  # no more is asked of it here
         replay = super().find(key, now)
         self.found += replay is not None
         return replay
@@ -77,8 +78,8 @@ class World:
         ]
         self.failed: list[str] = []
         handler: Handler = compose(stages, self.origin, lambda stage, called, failure: self.failed.append(stage))
-        labelled = self.settings.attribution.headers
-        self.repeats = Counted(b"k" * 32, self.store, meter, 1 << 20, labelled) if short else None
+        attribution = Attribution(self.settings)
+        self.repeats = Counted(b"k" * 32, self.store, meter, 1 << 20, attribution) if short else None
         self.snapshot = Snapshot(self.settings, REGISTRY, handler, handler, cast(Pool, None), self.repeats)
         self.bridge = Bridge(
             lambda: self.snapshot,
@@ -204,6 +205,18 @@ SECTIONS = st.sampled_from(
             "cache": {"ttl_s": 60},
             "attribution": {"headers": {"x-team": "team", "X-Request-Id": "id"}, "labels": {"app": "a"}},
         },
+        {
+            "cache": {"ttl_s": 60},
+            "attribution": {
+                "headers": {"x-team": "app", "Traceparent": "app", "Connection": "c", "Cache-Control": "d"},
+                "labels": {"app": "a"},
+            },
+        },
+        {
+            "cache": {"ttl_s": 60},
+            "attribution": {"headers": {"x-team": "team", "Cache-Control": "c", "Accept-Encoding": "e"}},
+            "routes": [{"label": {"team": "red"}, "policy": {"ttl_s": 2}}],
+        },
     ]
 )
 
@@ -278,13 +291,39 @@ async def test_what_names_or_traces_a_call_makes_no_difference() -> None:
     await world.end()
 
 
-async def test_unless_it_becomes_a_label() -> None:
-    world = World(short=True, attribution={"headers": {"X-Request-Id": "request"}})
-    for number in (1, 1, 1, 2, 2, 2):
+async def test_nor_does_a_label_and_each_call_has_its_own() -> None:
+    world = World(short=True, attribution={"headers": {"X-Request-Id": "request"}, "labels": {"app": "a"}})
+    for number in range(5):
         await world.ask(message(fields=(b"x-request-id: %d" % number,)))
     assert world.repeats is not None
     assert world.repeats.found == 3
-    assert [row.labels["request"] for row in world.rows] == ["1", "1", "1", "2", "2", "2"]
+    assert [row.labels for row in world.rows] == [{"app": "a", "request": str(number)} for number in range(5)]
+    await world.end()
+
+
+async def test_unless_a_route_depends_on_labels() -> None:
+    routes = [{"label": {"team": "red"}, "policy": {"ttl_s": 5}}]
+    world = World(short=True, attribution={"headers": {"x-team": "team"}}, routes=routes)
+    teams = (b"blue", b"blue", b"red", b"red", b"blue")
+    got = [await world.ask(message(fields=(b"x-team: " + team,))) for team in teams]
+    assert world.repeats is not None
+    assert world.repeats.found == 2  # each team again
+    assert [b"ttl=5" in answer for answer in got] == [False, False, True, True, False]
+    assert [row.labels["team"] for row in world.rows] == [team.decode() for team in teams]
+    await world.end()
+
+
+@pytest.mark.parametrize("more", [b"connection: x-team", b"x-team: gold"])
+async def test_labels_are_those_of_the_chain_where_one_field_is_not_enough(more: bytes) -> None:
+    """A field that is meant for the connection, or that stands there twice."""
+    world = World(short=True, attribution={"headers": {"x-team": "team", "x-group": "team"}})
+    teams = (b"red", b"red", b"red", b"blue")
+    for team in teams:
+        await world.ask(message(fields=(b"x-team: " + team, b"x-group: " + team, more)))
+    assert world.repeats is not None
+    assert world.repeats.found == 2
+    last = [team.decode() for team in teams] if more.startswith(b"connection") else ["gold"] * 4
+    assert [row.labels["team"] for row in world.rows] == last
     await world.end()
 
 
@@ -294,7 +333,9 @@ async def test_a_reload_forgets_what_was_noted_of_a_head() -> None:
     for _ in range(3):
         await world.ask(sent)
     meter = Meter(Prices(), world.rows.append, response_headers=True)
-    after = Counted(b"k" * 32, world.store, meter, 1 << 20, ["x-request-id"])
+    routes = [{"label": {"id": "9"}}]
+    labelled = make_settings(attribution={"headers": {"x-request-id": "id"}}, routes=routes)
+    after = Counted(b"k" * 32, world.store, meter, 1 << 20, Attribution(labelled))
     world.snapshot = replace(world.snapshot, repeats=after)
     await world.ask(sent)
     await world.ask(message(fields=(b"x-request-id: 2",)))
@@ -334,17 +375,18 @@ async def test_only_the_very_same_call_takes_it(change: str) -> None:
 class Broken(Counted):
     """Fails whatever it is asked."""
 
-    def find(self, key: bytes, now: float) -> Replay | None:  # type: ignore[override]  # as above
+    def find(self, key: Key, now: float) -> Replay | None:  # type: ignore[override]  # as above
         raise LookupError
 
-    def remember(self, key: bytes, exchange: Exchange, response: Response) -> None:
+    def remember(self, key: Key, exchange: Exchange, response: Response) -> None:
         raise LookupError
 
 
 async def test_when_it_fails_the_chain_answers() -> None:
     world = World(short=False)
     meter = Meter(Prices(), world.rows.append, response_headers=True)
-    world.snapshot = replace(world.snapshot, repeats=Broken(b"k" * 32, world.store, meter, 1 << 20))
+    broken = Broken(b"k" * 32, world.store, meter, 1 << 20, Attribution(world.settings))
+    world.snapshot = replace(world.snapshot, repeats=broken)
     got = [await world.ask(message()) for _ in range(3)]
     assert all(answer.startswith(b"HTTP/1.1 200 OK\r\n") for answer in got)
     assert [row.outcome for row in world.rows] == [Outcome.MISS, Outcome.HIT, Outcome.HIT]

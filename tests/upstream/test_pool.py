@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -221,6 +222,15 @@ async def test_closing_the_pool_ends_what_is_under_way(simulator: Simulator, mak
     with pytest.raises(UpstreamError):
         await response.body.read()
     assert (await failure_of(pool, request())).status == 503
+
+
+async def test_a_closed_pool_keeps_no_certificates(make_pool: MakePool) -> None:
+    """They are a megabyte; what still knows the pool may wait long for a collection."""
+    pool = make_pool()
+    context = weakref.ref(pool.tls_context("h2"))
+    assert context() is not None
+    await pool.close()
+    assert context() is None
 
 
 # -- deadlines

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.events import BadRequest, RequestData, RequestEnd, RequestHead, WireLimits
+from proxy.wire.events import BadRequest, Likeness, RequestData, RequestEnd, RequestHead, WireLimits
 from proxy.wire.http1 import Http1Server
 from tests.wire.feeding import body_of, bytewise, cut, head_of, is_complete, receive_all
 
@@ -207,6 +207,17 @@ def test_many_requests_use_one_connection() -> None:
         assert codec.next_request() == []
 
 
+def test_fields_that_never_come_again_change_nothing() -> None:
+    codec = Http1Server()
+    for number in range(20):
+        fields = [(b"x-%d" % each, b"%d" % number) for each in range(8)]
+        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+        head = head_of(codec.receive(b"GET / HTTP/1.1\r\nhost: a\r\n" + lines + b"\r\n"))
+        assert head.headers[1:] == fields
+        answer(codec)
+        assert codec.next_request() == []
+
+
 @pytest.mark.parametrize(
     "raw", [POST[:10], POST[:-1], CHUNKED[:-1], CHUNKED[:-30], POST.split(b"hello", maxsplit=1)[0]]
 )
@@ -309,3 +320,125 @@ def test_a_repeated_head_is_the_same_object_up_to_a_size(size: int, is_kept: boo
         codec.next_request()
     assert heads[0] == heads[1]
     assert (heads[0] is heads[1]) is is_kept
+
+
+# -- heads that are like an earlier one
+
+
+ALIKE_FIELDS = st.sampled_from(
+    [
+        b"host: a", b"host: b", b"x-label: one", b"x-label: two", b"X-Label: three", b"x-trace: 1", b"x-trace:2 ",
+        b"x-other: 1", b"x-other : 1", b"x-label: \x00", b"expect: 100-continue", b"expect: 200-ok",
+        b"connection: close", b"connection: keep-alive", b"connection: upgrade", b"upgrade: websocket", b"upgrade: h2c",
+        b"content-length: 2", b"content-length: 02", b"content-length: 3", b"transfer-encoding: chunked",
+        b"transfer-encoding: gzip", b" folded", b"",
+    ]
+)  # fmt: skip
+ALIKE_LINES = st.sampled_from([b"POST /a HTTP/1.1", b"POST /a HTTP/1.1", b"POST /b HTTP/1.1", b"GET /a HTTP/1.0"])
+
+
+@st.composite
+def alike_heads(draw: st.DrawFn) -> list[bytes]:
+    """Heads that differ from each other in a line or two."""
+    lines = [draw(ALIKE_LINES), b"host: a", *draw(st.lists(ALIKE_FIELDS, max_size=6))]
+    heads = []
+    for _ in range(draw(st.integers(2, 6))):
+        lines = list(lines)
+        for _ in range(draw(st.integers(0, 2))):
+            place = draw(st.integers(0, len(lines) - 1))
+            lines[place] = draw(ALIKE_FIELDS if place else ALIKE_LINES)
+        heads.append(b"\r\n".join(lines) + b"\r\n\r\n")
+    return heads
+
+
+@given(heads=alike_heads(), is_pipelined=st.booleans())
+def test_a_head_says_the_same_whatever_came_before_it(heads: list[bytes], is_pipelined: bool) -> None:
+    messages = [head + b"ab" for head in heads]
+    codec = Http1Server()
+    for number, message in enumerate(messages):
+        rest = b"".join(messages[number + 1 :]) if is_pipelined else b""
+        alone = Http1Server()
+        expected = alone.receive(message + rest)
+        if number and is_pipelined:
+            events = codec.next_request()
+        else:
+            events = [*codec.next_request(), *codec.receive(message + rest)]
+        assert events == expected
+        if not is_complete(events) or head_of(events).upgrade or alone.buffered() != len(rest):
+            return  # the rest would be read as something else than a request
+        for each in (codec, alone):
+            each.send_complete(0, 200, [], b"")
+        assert codec.take_output() == alone.take_output()
+        if codec.wants_close:
+            return
+
+
+def asked(label: bytes, trace: bytes = b"1", more: bytes = b"") -> bytes:
+    return b"GET /v1 HTTP/1.1\r\nhost: a\r\nx-label: %b\r\nx-trace: %b\r\n%b\r\n" % (label, trace, more)
+
+
+def heads_of(*requests: bytes) -> list[RequestHead]:
+    """Of requests that come one after another on a connection."""
+    codec, heads = Http1Server(), []
+    for request in requests:
+        heads.append(head_of(codec.receive(request)))
+        codec.send_complete(0, 200, [], b"")
+        codec.next_request()
+    return heads
+
+
+def test_a_head_with_other_values_knows_which_head_it_is_like() -> None:
+    first, second, third, again = heads_of(asked(b"1"), asked(b"2"), asked(b"3", b"3"), asked(b"1"))
+    assert first.like is None
+    assert second.like == Likeness(first, [(b"x-label", b"2")])
+    assert third.like == Likeness(first, [(b"x-label", b"3"), (b"x-trace", b"3")])
+    assert again is first
+
+
+def test_a_connection_keeps_one_head_that_others_are_like() -> None:
+    """And not one for each of them."""
+    heads = heads_of(*[asked(b"%d" % number) for number in range(50)])
+    assert all(head.like is not None and head.like.head is heads[0] for head in heads[1:])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        asked(b"1", more=b"x-more: 1\r\n"),
+        asked(b"2").replace(b"x-label", b"x-name"),
+        asked(b"2").replace(b"/v1", b"/v2"),
+        asked(b"2").replace(b"host: a", b"host: b"),
+    ],
+)
+def test_a_head_that_differs_in_more_is_like_none(other: bytes) -> None:
+    first, second = heads_of(asked(b"1"), other)
+    assert first.like is second.like is None
+
+
+def test_a_head_with_a_field_twice_has_none_that_is_like_it() -> None:
+    twice = b"x-label: 0\r\n"
+    _, second = heads_of(asked(b"1", more=twice), asked(b"2", more=twice))
+    assert second.like is None
+
+
+@pytest.mark.parametrize("other", [b"X-label: 2", b"x-label : 2", b"x-label", b"x-label: \x00", b"x-label:2\r\n 3"])
+def test_a_line_that_is_written_in_another_way_is_parsed(other: bytes) -> None:
+    codec = Http1Server()
+    codec.receive(asked(b"1"))
+    codec.send_complete(0, 200, [], b"")
+    codec.next_request()
+    message = asked(b"2").replace(b"x-label: 2", other)
+    events = codec.receive(message)
+    assert events == Http1Server().receive(message)
+    assert all(event.like is None for event in events if isinstance(event, RequestHead))
+
+
+def test_a_field_that_has_varied_may_be_as_it_was_first() -> None:
+    first, _, third = heads_of(asked(b"1"), asked(b"2"), asked(b"1", b"2"))
+    assert third.like == Likeness(first, [(b"x-trace", b"2")])
+
+
+def test_many_differences_are_not_looked_for_one_by_one() -> None:
+    many = [b"".join(b"x-%d: %d\r\n" % (number, value) for number in range(5)) for value in range(2)]
+    _, second = heads_of(asked(b"1", more=many[0]), asked(b"1", more=many[1]))
+    assert second.like is None
