@@ -7,6 +7,7 @@ returns a Stage; they stand after `identify`, in the order of their names.
 from dataclasses import dataclass
 
 from addons.ask_usage import AskUsage
+from addons.batch import Batch
 from addons.cache import CacheStage
 from addons.cache_again import CacheAgain
 from addons.collapse import Collapse, Peers
@@ -43,13 +44,22 @@ class Parts:
 def chain(settings: Settings, parts: Parts) -> list[Stage]:
     """The stages in path order, outermost first."""
     cache = CacheStage(parts.store, settings, parts.tasks, parts.pricing.cost, stamp=lambda: parts.rules.stamp)
+    fingerprint = Fingerprint(parts.fingerprint_key, settings.cache)
     return [
         Meter(parts.pricing, parts.settled, response_headers=settings.cache.response_headers),
         Identify(parts.registry, settings),
         *parts.extra,
         Compress(settings.compression),
-        Fingerprint(parts.fingerprint_key, settings.cache),
+        fingerprint,
         cache,
+        Batch(
+            parts.fingerprint_key,
+            fingerprint.scope,
+            parts.store,
+            settings,
+            tasks=parts.tasks,
+            price_of=parts.pricing.cost,
+        ),
         Collapse(settings, parts.tasks, parts.peers),
         *([] if parts.peers is None else [CacheAgain(cache)]),
         # One upstream call may now serve many exchanges.
