@@ -2,7 +2,7 @@
 
 Rules: the text is known to be JSON, or is looked at by somebody else: brackets and strings are followed here, and what
 is between them is not judged. Numbers are never read, so none changes: 0.10 stays 0.10. Raises ValueError where the
-text is not what it is taken for. Arrays of numbers and long strings are passed by one match each.
+text is not what it is taken for. Arrays of numbers, and strings, are passed by a search for their end.
 """
 
 import re
@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 import orjson
 
 _SPACE: Final = re.compile(rb"[ \t\n\r]*")
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_FLAT: Final = re.compile(rb'\[[^\[\]{}"]*\]')
 _PLAIN: Final = re.compile(rb'[^\s,:\[\]{}"]+')
-_MARK: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_OPENS: Final = re.compile(rb'[ \t\n\r]*["\[{]')
+_MARK: Final = re.compile(rb'["\[\]{}]')
+_BACKSLASH: Final = ord("\\")
+_BRACKET: Final = ord("[")
 
 
 class Span(NamedTuple):
@@ -83,11 +84,13 @@ def _entries(raw: bytes, at: int, opening: bytes) -> Iterator[tuple[bytes, Span]
 
 def _name(raw: bytes, at: int) -> tuple[bytes, int]:
     """A member's name, and where its value begins."""
-    match = _STRING.match(raw, at)
-    colon = _after_space(raw, match.end()) if match is not None else 0
-    if match is None or raw[colon : colon + 1] != b":":
+    if raw[at : at + 1] != b'"':
         raise ValueError("not a member")
-    return match.group(), _after_space(raw, colon + 1)
+    end = _string_end(raw, at)
+    colon = _after_space(raw, end)
+    if raw[colon : colon + 1] != b":":
+        raise ValueError("not a member")
+    return raw[at:end], _after_space(raw, colon + 1)
 
 
 def _after_space(raw: bytes, at: int) -> int:
@@ -98,24 +101,51 @@ def _after_space(raw: bytes, at: int) -> int:
 
 def _value_end(raw: bytes, start: int) -> int:
     first = raw[start : start + 1]
-    if first == b"[" and (match := _FLAT.match(raw, start)):
-        return match.end()
-    if first in (b"[", b"{") and first:
-        return _nested_end(raw, start)
-    match = (_STRING if first == b'"' else _PLAIN).match(raw, start)
+    if first == b'"':
+        return _string_end(raw, start)
+    if first in (b"[", b"{"):
+        return _flat_end(raw, start) or _nested_end(raw, start)
+    match = _PLAIN.match(raw, start)
     if match is None:
         raise ValueError("no value")
     return match.end()
 
 
+def _string_end(raw: bytes, start: int) -> int:
+    at = start + 1
+    while (quote := raw.find(b'"', at)) >= 0:
+        before = quote
+        while raw[before - 1] == _BACKSLASH and before > start + 1:
+            before -= 1
+        if (quote - before) % 2 == 0:
+            return quote + 1
+        at = quote + 1
+    raise ValueError("a string does not end")
+
+
+def _flat_end(raw: bytes, start: int) -> int:
+    """Where an array of numbers ends; 0 when it is something else. Three searches, whatever its length."""
+    if raw[start] != _BRACKET or _OPENS.match(raw, start + 1):
+        return 0
+    end = raw.find(b"]", start)
+    is_flat = end > 0 and all(raw.find(mark, start + 1, end) < 0 for mark in (b'"', b"[", b"{"))
+    return end + 1 if is_flat else 0
+
+
 def _nested_end(raw: bytes, start: int) -> int:
-    depth = 0
-    for match in _MARK.finditer(raw, start):
-        mark = raw[match.start()]
-        if mark in b"[{":
-            depth += 1
-        elif mark in b"]}":
+    depth, at = 0, start
+    while (match := _MARK.search(raw, at)) is not None:
+        at = match.end()
+        mark = match.group()
+        if mark == b'"':
+            at = _string_end(raw, match.start())
+        elif mark in (b"[", b"{"):
+            if flat_end := _flat_end(raw, match.start()):
+                at = flat_end
+            else:
+                depth += 1
+        else:
             depth -= 1
             if depth == 0:
-                return match.end()
+                return at
     raise ValueError("it does not end")

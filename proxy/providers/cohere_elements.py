@@ -14,10 +14,10 @@ from proxy.exchange.elements import Answered, Asked
 from proxy.exchange.raw_json import Span, items, members, replaced
 from proxy.providers.element_parts import (
     HOLE,
-    VECTOR,
     asked_of,
     counted,
     is_nothing,
+    is_vector,
     lasting_members,
     read_or_none,
     split_or_none,
@@ -115,7 +115,7 @@ def _object(names: Sequence[bytes], values: Sequence[bytes]) -> bytes:
 
 def _rows(raw: bytes, span: Span, count: int) -> list[bytes]:
     rows = [each.of(raw) for each in items(raw, span.start)]
-    if len(rows) != count or not all(VECTOR.fullmatch(row) for row in rows):
+    if len(rows) != count or not all(is_vector(row) for row in rows):
         raise ValueError("not one vector for each text")
     return rows
 

@@ -15,9 +15,9 @@ from proxy.exchange.raw_json import Span, items, members, replaced
 from proxy.providers.element_parts import (
     HOLE,
     NO_COUNT,
-    VECTOR,
     asked_of,
     counted,
+    is_vector,
     lasting_members,
     read_or_none,
     split_or_none,
@@ -109,7 +109,7 @@ def _read(raw: bytes, count: int) -> Answered:
         if not inner.keys() <= _ITEM:
             raise ValueError("a row with more than a vector")
         index, value = orjson.loads(inner["index"].of(raw)), inner["embedding"].of(raw)
-        if not 0 <= index < count or values[index] is not None or not VECTOR.fullmatch(value):
+        if not 0 <= index < count or values[index] is not None or not is_vector(value):
             raise ValueError("no vector, or not in its place")
         values[index] = value
         template_row = template_row or _row_template(row.of(raw))
