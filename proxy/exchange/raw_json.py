@@ -94,6 +94,8 @@ def _name(raw: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _after_space(raw: bytes, at: int) -> int:
+    if raw[at : at + 1] > b" ":
+        return at
     match = _SPACE.match(raw, at)
     assert match is not None  # it matches nothing at all
     return match.end()
