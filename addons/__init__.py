@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from addons.ask_usage import AskUsage
 from addons.attribution import Attribution
+from addons.batch import Batch
 from addons.cache import CacheStage
 from addons.cache_again import CacheAgain
 from addons.collapse import Collapse, Peers
@@ -49,13 +50,22 @@ def chain(settings: Settings, parts: Parts) -> list[Stage]:
     cache = CacheStage(
         parts.store, settings, parts.tasks, parts.pricing.cost, renewals, stamp=lambda: parts.rules.stamp
     )
+    fingerprint = Fingerprint(parts.fingerprint_key, settings.cache)
     return [
         meter,
         Identify(parts.registry, settings),
         *parts.extra,
         Compress(settings.compression),
-        Fingerprint(parts.fingerprint_key, settings.cache),
+        fingerprint,
         cache,
+        Batch(
+            parts.fingerprint_key,
+            fingerprint.scope,
+            parts.store,
+            settings,
+            tasks=parts.tasks,
+            price_of=parts.pricing.cost,
+        ),
         Collapse(settings, parts.tasks, parts.peers),
         *([] if parts.peers is None else [CacheAgain(cache)]),
         # One upstream call may now serve many exchanges.

@@ -62,12 +62,24 @@ class Fingerprint(Step):
     def _digest(self, credential: bytes) -> str:
         return hashlib.blake2b(credential, key=self._key, person=b"credential", digest_size=16).hexdigest()
 
+    def scope(self, exchange: Exchange) -> list[bytes]:
+        """Everything that a fingerprint digests but the body: for who digests single parts of bodies."""
+        provider, request = exchange.provider, exchange.request
+        assert provider is not None
+        query = dict(parse_qsl(request.query)) if request.query else {}
+        others = other_credentials(request.headers, query, provider.credential(request.headers, query))
+        return self._parts(exchange, provider.name, b"", others)
+
     def _fingerprint(self, exchange: Exchange, provider: str, body: bytes, others: Iterable[bytes]) -> bytes:
+        canonical = canonical_body(body, first(exchange.request.headers, b"content-type") or b"", exchange.json)
+        return self._digest_call(length_prefixed(self._parts(exchange, provider, canonical, others)))
+
+    def _parts(self, exchange: Exchange, provider: str, canonical: bytes, others: Iterable[bytes]) -> list[bytes]:
         request = exchange.request
         credential = exchange.credential
         group = self._groups.get(credential[:12])
         scope = f"group:{group}" if group is not None else f"credential:{credential}"
-        parts = [
+        return [
             scope.encode(),
             exchange.namespace.encode(),
             provider.encode(),
@@ -75,8 +87,7 @@ class Fingerprint(Step):
             request.method.encode(),
             request.path.encode("latin-1", "replace"),
             canonical_query(request.query).encode("latin-1", "replace"),
-            canonical_body(body, first(request.headers, b"content-type") or b"", exchange.json),
+            canonical,
             *canonical_headers(request.headers),
             *others,
         ]
-        return self._digest_call(length_prefixed(parts))

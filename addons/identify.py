@@ -21,6 +21,7 @@ from proxy.exchange.provider import UNKNOWN, Json
 from proxy.providers.registry import Registry
 
 _NO_POLICY = OperationPolicy()
+_EMBEDDINGS = "embeddings"
 # What some origins take for a way up or for an empty segment (`..;` is Java's), and the table of operations does not.
 _AMBIGUOUS = re.compile(r"/\.{1,2}(;[^/]*)?(/|$)|//")
 _DECODED = (("%2e", "."), ("%2E", "."), ("%2f", "/"), ("%2F", "/"), ("%5c", "/"), ("%5C", "/"), ("\\", "/"))
@@ -136,6 +137,7 @@ def apply_policy(exchange: Exchange, policy: OperationPolicy) -> None:
         return
     exchange.answers_again = True
     exchange.collapses = bool(policy.collapse)
+    exchange.by_element = operation.name == _EMBEDDINGS and bool(policy.elements)
 
 
 def _matches(route: Route, exchange: Exchange) -> bool:

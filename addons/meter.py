@@ -66,6 +66,8 @@ class Meter(Step):
         said = _outcome_fields(outcome, exchange.cache_status or "fwd=bypass", exchange.age_s)
         cost: int | None = 0
         if outcome not in (Outcome.HIT, Outcome.COLLAPSED):
+            if exchange.pieced is not None and exchange.pieced.usage is not None:
+                return [*said, _cost_field(exchange.pieced.paid_nanousd)]
             if exchange.call is None or not exchange.call.ended:
                 return said
             cost = self._pricing.cost(exchange, exchange.call.usage)
@@ -125,6 +127,11 @@ class Meter(Step):
             saved = self._pricing.cost(exchange, usage) if outcome is not Outcome.ERROR else 0
         elif call is not None:
             paid = self._pricing.cost(exchange, usage)
+        if (pieced := exchange.pieced) is not None:
+            if pieced.usage is not None:
+                usage, paid = pieced.usage, 0
+                saved = pieced.saved_nanousd if outcome is not Outcome.ERROR else 0
+            paid = None if paid is None or pieced.paid_nanousd is None else paid + pieced.paid_nanousd
         return self._record(exchange, outcome, usage or Usage(), paid, saved)
 
     def _record(

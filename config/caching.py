@@ -113,8 +113,11 @@ class Collapse(Section):
 
 
 class Batch(Section):
-    """Embedding inputs of several calls in one upstream call."""
+    """Embeddings by element: of an array of inputs only those that are not stored go upstream, with other calls'."""
 
     enabled: bool = True
-    wait_ms: Annotated[float, Field(ge=0, le=1000)] = 3.0  # for others to join
-    max_inputs: Annotated[int, Field(ge=1)] = 2048  # of one upstream call; what OpenAI allows
+    # A call waits for others to go with it only while one of the same kind is under way: a lone caller never waits.
+    wait_ms: Annotated[float, Field(ge=0, le=1000)] = 3.0
+    max_waiting: Annotated[int, Field(ge=0)] = 64  # a call with more missing inputs goes at once and by itself
+    max_inputs: Annotated[int, Field(ge=1)] = 2048  # of one upstream call, or fewer where the provider takes fewer
+    max_bytes: Annotated[int, Field(ge=1024)] = 512 * 1024  # of inputs that go together; OpenAI takes 300,000 tokens

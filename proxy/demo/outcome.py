@@ -65,6 +65,8 @@ def _journey(outcome: Outcome) -> Table:
     table.add_row("Calls that reached the providers", Text(f"{reached:,}", style="bold"), "as they counted them")
     table.add_row("Answered from the cache", f"{totals.hits:,}", "nothing paid")
     table.add_row("Joined the same call in flight", f"{totals.collapsed:,}", "streams included")
+    together = tally.calls - reached - totals.hits - totals.collapsed
+    table.add_row("Went along in the call of another", f"{max(0, together):,}", "embeddings only")
     if outcome.client_connections is not None:
         table.add_row("Connections from the applications", f"{outcome.client_connections:,}", "")
     table.add_row("Connections to the providers", f"{opened:,}", _protocols(providers))

@@ -65,16 +65,20 @@ class Choosy(Protocol):
 
 
 class _Next:
-    """The rest of the chain, remembering what it gave."""
+    """The rest of the chain, remembering what it gave for this exchange. What a stage asks it for another exchange of
+    its own making is that stage's business."""
 
-    __slots__ = ("_handler", "failure", "response")
+    __slots__ = ("_exchange", "_handler", "failure", "response")
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, exchange: Exchange) -> None:
         self._handler = handler
+        self._exchange = exchange
         self.response: Response | None = None
         self.failure: BaseException | None = None
 
     async def __call__(self, exchange: Exchange) -> Response:
+        if exchange is not self._exchange:
+            return await self._handler(exchange)
         try:
             response = self.response = await self._handler(exchange)
         except BaseException as failure:
@@ -88,7 +92,7 @@ def guard(stage: Stage, following: Handler, on_failure: OnStageFailure) -> Handl
     handle, name = stage.handle, stage.name
 
     async def guarded(exchange: Exchange) -> Response:
-        call_next = _Next(following)
+        call_next = _Next(following, exchange)
         try:
             return await handle(exchange, call_next)
         except ExchangeError:

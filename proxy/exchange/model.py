@@ -154,6 +154,21 @@ class UpstreamCall:
             callback()
 
 
+@dataclass(slots=True)
+class Pieced:
+    """What an answer came to that was put together from parts: some were stored, some came with calls that other
+    exchanges shared. Nano-dollars; None: unpriced."""
+
+    usage: Usage | None = None  # of the whole answer; None: what the exchange's own call used
+    paid_nanousd: int | None = 0  # this exchange's share of shared calls
+    saved_nanousd: int | None = 0
+
+    def pay(self, nanousd: int | None) -> None:
+        """One more share."""
+        known = self.paid_nanousd is not None and nanousd is not None
+        self.paid_nanousd = (self.paid_nanousd or 0) + (nanousd or 0) if known else None
+
+
 type Watcher = Callable[[Response], Tap | None]
 
 
@@ -181,6 +196,7 @@ class Exchange:
     answers_again: bool = False  # policy lets it be cached and collapsed
     would_answer_again: bool = False  # only `cache.sampling: deterministic` forbids it
     collapses: bool = False
+    by_element: bool = False  # an array of inputs may be answered by element
     ttl_s: float = 0.0
 
     # fingerprint
@@ -197,6 +213,7 @@ class Exchange:
     replayed: object | None = field(default=None, repr=False)  # the store's entry that answers this call
     seen_before: bool = False  # `would_answer_again`, and an identical call was answered within the ttl
     call: UpstreamCall | None = None
+    pieced: Pieced | None = None  # None: answered in one piece
     history: History | None = field(default=None, repr=False)  # what a flight keeps of the answer's body as it comes
     watchers: list[Watcher] = field(default_factory=list)  # asked for taps when an upstream response arrives
 

@@ -13,9 +13,11 @@ from types import MappingProxyType
 from typing import ClassVar, Final
 from urllib.parse import parse_qs, unquote
 
+from proxy.exchange.elements import ElementDialect
 from proxy.exchange.provider import CallFacts, Json, Operation
 from proxy.providers.anthropic import MESSAGES
 from proxy.providers.compatible import Compatible
+from proxy.providers.openai_elements import OpenAIElements
 from proxy.providers.openai_paths import CHAT, OPENAI_POSTS, OPENAI_STATE
 
 _DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)/(.+)")
@@ -26,6 +28,7 @@ _FIRST_TO_ASK: Final = "2024-09-01"  # dates compare as text; a suffix such as -
 class Azure(Compatible):
     """The dialect."""
 
+    elements: ClassVar[ElementDialect] = OpenAIElements(is_known=True)
     posts: ClassVar[Mapping[str, Operation]] = MappingProxyType(
         {**OPENAI_POSTS, "extensions/chat/completions": CHAT, "messages": MESSAGES}
     )

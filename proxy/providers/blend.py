@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from proxy.exchange.elements import ByElement, ElementDialect
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.provider import UNKNOWN, CallFacts, ErrorShape, Json, Operation, Provider, UsageReader
 from proxy.providers.entry import ProviderEntry
@@ -95,6 +96,17 @@ class Blend(ABC):
         if not operation.answers:
             return None
         return self.own_reader(operation, facts, content_type.partition(";")[0].strip().lower())
+
+    def element_dialect(self, operation: Operation, path: str) -> ElementDialect | None:
+        """How embeddings are taken apart; None when they stay whole."""
+        if not isinstance(operation, GuestOperation):
+            return self.own_elements(operation, path)
+        dialect = operation.dialect
+        return dialect.element_dialect(operation.original, path) if isinstance(dialect, ByElement) else None
+
+    def own_elements(self, operation: Operation, path: str) -> ElementDialect | None:
+        """How embeddings of its own are taken apart."""
+        return None
 
     @abstractmethod
     def own_operation(self, method: str, path: str) -> Operation:

@@ -12,10 +12,12 @@ from typing import Final
 
 import orjson
 
+from proxy.exchange.elements import ElementDialect
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.provider import UNKNOWN, CallFacts, ErrorShape, Json, Operation, UsageReader
 from proxy.exchange.usage import Usage
 from proxy.providers.blend import Blend, Guest
+from proxy.providers.cohere_elements import CohereElements
 from proxy.providers.entry import ProviderEntry
 from proxy.providers.fields import child, header_credential, is_number, items, number, text
 from proxy.providers.lines import LinesUsageReader
@@ -47,6 +49,7 @@ STATE: Final = {
     "audio": "audio",
 }
 
+_ELEMENTS: Final = CohereElements()
 _FAILED: Final = frozenset({"ERROR", "ERROR_TOXIC", "TIMEOUT", "USER_CANCEL"})
 
 
@@ -92,6 +95,10 @@ class Cohere(Blend):
         if facts.stream:
             return LinesUsageReader(_stream(_is_line_of_interest))
         return JsonUsageReader(read_units, _is_error, key=b"billed_units")
+
+    def own_elements(self, operation: Operation, path: str) -> ElementDialect | None:
+        """Of embed."""
+        return _ELEMENTS if operation.name == POSTS["embed"].name else None
 
     def credential(self, headers: HeaderList, query: Mapping[str, str]) -> bytes:
         """The bearer token."""

@@ -10,11 +10,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import ClassVar, Final
 
+from proxy.exchange.elements import ElementDialect
 from proxy.exchange.headers import HeaderList, first
 from proxy.exchange.provider import CallFacts, Json, Operation, UsageReader
 from proxy.providers.anthropic import COUNT_TOKENS, MESSAGES, Anthropic
 from proxy.providers.entry import ProviderEntry
 from proxy.providers.openai import OpenAI
+from proxy.providers.openai_elements import OpenAIElements
 from proxy.providers.openai_paths import OPENAI_POSTS, OPENAI_STATE
 
 RERANK: Final = Operation("rerank", answers=True, repeatable=True)
@@ -27,6 +29,7 @@ TOKENIZE: Final = Operation("tokenize", answers=True, repeatable=True)
 class Compatible(OpenAI):
     """The dialect."""
 
+    elements: ClassVar[ElementDialect] = OpenAIElements(is_known=False)
     posts: ClassVar[Mapping[str, Operation]] = MappingProxyType(
         {
             **OPENAI_POSTS,

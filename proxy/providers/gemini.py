@@ -13,11 +13,13 @@ from urllib.parse import unquote
 
 import orjson
 
+from proxy.exchange.elements import ElementDialect
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.provider import UNKNOWN, CallFacts, ErrorShape, Json, Operation, UsageReader
 from proxy.providers.blend import Blend, Guest
 from proxy.providers.entry import ProviderEntry
 from proxy.providers.fields import child, header_credential, is_number, items
+from proxy.providers.gemini_elements import GeminiElements
 from proxy.providers.gemini_usage import generation_reader, is_error, read_prediction
 from proxy.providers.openai import OpenAI
 from proxy.providers.readers import JsonUsageReader
@@ -71,6 +73,7 @@ STATUS: Final = {
 }
 
 VERSION: Final = re.compile(r"(?:/upload|/download)?/v\d+(?:(?:alpha|beta)\d*)?/")
+_ELEMENTS: Final = GeminiElements()
 _MODEL: Final = re.compile(r"(?:^|/)(?:models|tunedModels|endpoints)/([^/:]+)")
 
 
@@ -105,6 +108,10 @@ class Gemini(Blend):
     def own_reader(self, operation: Operation, facts: CallFacts, media_type: str) -> UsageReader | None:
         """By operation."""
         return google_reader(operation, facts, media_type)
+
+    def own_elements(self, operation: Operation, path: str) -> ElementDialect | None:
+        """Of arrays of requests."""
+        return _ELEMENTS if path.endswith(":batchEmbedContents") else None
 
     def credential(self, headers: HeaderList, query: Mapping[str, str]) -> bytes:
         """`x-goog-api-key`, else the `key` of the query, else the bearer token."""

@@ -12,12 +12,14 @@ from typing import ClassVar, Final
 
 import orjson
 
+from proxy.exchange.elements import ElementDialect
 from proxy.exchange.headers import HeaderList, first
 from proxy.exchange.provider import UNKNOWN, CallFacts, ErrorShape, Json, Operation, UsageReader
 from proxy.providers import stream_options
 from proxy.providers.entry import ProviderEntry
 from proxy.providers.fields import child, items, text
-from proxy.providers.openai_paths import OPENAI_POSTS, OPENAI_STATE, PathTable
+from proxy.providers.openai_elements import OpenAIElements
+from proxy.providers.openai_paths import EMBEDDINGS, OPENAI_POSTS, OPENAI_STATE, PathTable
 from proxy.providers.openai_usage import CHAT_STREAM, TYPED_STREAM, is_failure, read_document
 from proxy.providers.readers import JsonUsageReader, OpaqueReader, SseUsageReader
 from proxy.providers.sampling import has_seed, is_deterministic
@@ -49,6 +51,7 @@ class OpenAI:
     posts: ClassVar[Mapping[str, Operation]] = OPENAI_POSTS
     state: ClassVar[Mapping[str, str]] = OPENAI_STATE
     seed_key: ClassVar[str] = "seed"
+    elements: ClassVar[ElementDialect] = OpenAIElements(is_known=True)
 
     def __init__(self, entry: ProviderEntry) -> None:
         self._entry = entry
@@ -116,6 +119,10 @@ class OpenAI:
         if operation.name in _SEED_ONLY:
             return OpaqueReader()
         return SseUsageReader(CHAT_STREAM) if facts.stream else JsonUsageReader(read_document, is_failure)
+
+    def element_dialect(self, operation: Operation, path: str) -> ElementDialect | None:
+        """For embeddings."""
+        return self.elements if operation.name == EMBEDDINGS.name else None
 
     def credential(self, headers: HeaderList, query: Mapping[str, str]) -> bytes:
         """The bearer token, or whatever else `Authorization` holds, else the `api-key` field."""

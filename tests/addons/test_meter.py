@@ -6,7 +6,7 @@ from addons.meter import Meter
 from proxy.exchange.chain import compose
 from proxy.exchange.errors import Refusal, UpstreamError
 from proxy.exchange.headers import first
-from proxy.exchange.model import Exchange, Response, UpstreamCall
+from proxy.exchange.model import Exchange, Pieced, Response, UpstreamCall
 from proxy.exchange.provider import CallFacts
 from proxy.exchange.record import CallRecord, Outcome
 from proxy.exchange.usage import Usage
@@ -295,3 +295,28 @@ async def test_a_ledger_that_fails_fails_no_call() -> None:
     asked.call.end(101.0)
     asked.finish(102.0)
     assert heard == ["next"]
+
+
+async def test_an_answer_of_parts_costs_its_shares_and_saves_the_rest() -> None:
+    metered = Metered()
+    asked = called(pieced=Pieced(Usage(input_tokens=20, model="m-2"), paid_nanousd=3, saved_nanousd=4))
+    assert asked.call is not None
+    asked.call.end(101.0)
+    response = await metered.ask(asked)
+    asked.finish(101.0)
+    row = metered.row
+    assert (row.cost_nanousd, row.saved_nanousd, row.input_tokens, row.model) == (3, 4, 20, "m-2")
+    assert first(response.headers, b"x-skinflint-cost-usd") == b"0.000000003"
+
+
+@pytest.mark.parametrize(("share", "paid"), [(3, 11_003), (None, None)])
+async def test_who_pays_a_share_and_then_makes_a_call_of_its_own_pays_both(share: int | None, paid: int | None) -> None:
+    metered, asked = Metered(), called(pieced=Pieced())
+    assert asked.pieced is not None
+    assert asked.call is not None
+    asked.pieced.pay(share)
+    asked.pieced.pay(0)
+    asked.call.end(101.0)
+    await metered.ask(asked)
+    asked.finish(101.0)
+    assert (metered.row.cost_nanousd, metered.row.saved_nanousd) == (paid, 0)

@@ -134,6 +134,9 @@ def test_the_whole_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     }
     calls, reached = int(figures["Calls made by the applications "]), int(figures["Calls that reached the providers "])
     assert calls == 365
-    assert reached == 55
-    assert reached + int(figures["Answered from the cache "]) + int(figures["Joined the same call in flight "]) == calls
+    together = int(figures["Went along in the call of another "])
+    assert reached + together == 55
+    assert together < 16  # of the embeddings, it depends on which are under way at the same time
+    answered = int(figures["Answered from the cache "]) + int(figures["Joined the same call in flight "])
+    assert reached + together + answered == calls
     assert list(tmp_path.iterdir()) == []

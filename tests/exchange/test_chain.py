@@ -278,3 +278,18 @@ async def test_a_choosy_stage_is_passed_by_where_it_is_not_concerned(verdict: bo
     response = await compose([Stage(), Particular(verdict)], origin, failures)(exchange())
     assert response.body == body
     assert failures.seen == ([("particular", "ValueError")] if isinstance(verdict, Exception) else [])
+
+
+class AsksForAnother(Stage):
+    """Makes a call of its own, and then misbehaves."""
+
+    async def handle(self, called: Exchange, call_next: Handler) -> Response:
+        await call_next(exchange())
+        raise ValueError("after another's answer")
+
+
+async def test_what_a_stage_asked_for_another_exchange_is_no_answer_to_this_one() -> None:
+    origin = Origin(answer(b"another's"), answer(b"its own"))
+    response, failures = await run(AsksForAnother(), end=origin)
+    assert response.body == b"its own"
+    assert failures == [("bad", "ValueError")]
