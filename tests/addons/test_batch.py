@@ -446,7 +446,7 @@ async def test_who_leads_and_leaves_harms_nobody() -> None:
 async def test_what_came_before_an_invalidation_is_given_to_nobody_after_it() -> None:
     rush = Rush()
     await rush.begin(["a", "b"])
-    rush.proxied.rules.add(Rule(Kind.ALL, "", rush.proxied.rules.next_stamp()))
+    rush.proxied.rules.add(Rule(Kind.ALL, "", rush.proxied.rules.next_stamp(1_000.0)))
     await rush.begin(["b"])
     await rush.end()
     assert "b" in [value for inputs in rush.origin.inputs()[1:] for value in inputs]
