@@ -106,7 +106,7 @@ class KnownRepeats:
             return None
         noted = head.digested
         if noted is None or noted[0] is not self._mark:
-            noted = head.digested = (self._mark, self._said_by(head))
+            noted = head.digested = (self._mark, self._digest(self._said_by(head)))
         return self._digest(b"".join((caller, noted[1], body)))
 
     def _said_by(self, head: RequestHead) -> bytes:

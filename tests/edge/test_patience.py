@@ -3,7 +3,7 @@
 import asyncio
 from typing import cast
 
-from proxy.edge.patience import Patience
+from proxy.edge.patience import Looks, Patience
 
 
 class Transport:
@@ -27,8 +27,13 @@ class Watched:
         self.now = 0.0
         self.transport = Transport()
         self.late = 0
+        self.looks = Looks()
         self.patience = Patience(
-            cast(asyncio.WriteTransport, self.transport), stalled_s=60.0, on_deadline=self._late, clock=lambda: self.now
+            cast(asyncio.WriteTransport, self.transport),
+            self.looks,
+            stalled_s=60.0,
+            on_deadline=self._late,
+            clock=lambda: self.now,
         )
 
     def _late(self) -> None:
@@ -82,11 +87,21 @@ def test_more_to_read_is_no_sign_of_reading() -> None:
     assert watched.transport.aborted > 0
 
 
-async def test_it_looks_by_itself_until_it_is_stopped() -> None:
+async def test_each_is_looked_at_once_a_round_until_it_is_stopped() -> None:
     watched = Watched()
+    looks, other = watched.looks, Watched()
     watched.patience.stop()
     watched.patience.start()
     watched.patience.expect_within(-1)
-    watched.patience._tick()
-    assert watched.late == 1
+    looks.tick()
+    looks.add(other.patience)
+    other.patience.expect_within(-1)
+    for _ in range(4):
+        assert (watched.late, other.late) == (0, 0)
+        looks.tick()
+    assert (watched.late, other.late) == (1, 0)
     watched.patience.stop()
+    looks.tick()
+    assert (watched.late, other.late) == (1, 1)
+    looks.discard(other.patience)
+    assert looks._timer is None
