@@ -13,6 +13,7 @@ from proxy.edge.acceptance import Acceptance
 from proxy.edge.tls import ServerTls
 
 _WRITE_HIGH_BYTES = 262_144
+_NOTHING: frozenset[str] = frozenset()  # one for all: Python makes a new one each time
 
 
 class Channel:
@@ -34,7 +35,7 @@ class Channel:
         self._tls = tls
         self._acceptance = acceptance
         self._is_accepted = tls is None
-        self._paused_for: frozenset[str] = frozenset()
+        self._paused_for = _NOTHING
         self._room: asyncio.Event | None = None  # None while the socket takes more: most are never full
         self.is_closed = False  # the socket is gone
         self.lingers = False  # we are done, but the client is still sending
@@ -121,7 +122,7 @@ class Channel:
     def resume_reading(self, reason: str) -> None:
         """Undo `pause_reading`."""
         if reason in self._paused_for:
-            self._paused_for -= {reason}
+            self._paused_for = self._paused_for - {reason} or _NOTHING
             if not self._paused_for and not self.is_closed:
                 self._transport.resume_reading()
 
@@ -148,7 +149,7 @@ class Channel:
             return False
         self.lingers = True
         self._transport.write_eof()
-        self._paused_for = frozenset()
+        self._paused_for = _NOTHING
         self._transport.resume_reading()
         return True
 

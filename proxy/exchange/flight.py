@@ -74,6 +74,7 @@ class Flight:
         try:
             response = await handler(self.exchange)
             self._head.set_result(response)
+            del handler  # it would keep the rest of the chain, and what that gave, while the body comes
             if not isinstance(response.body, bytes):
                 await self._pump(response.taps, response.body, is_wanted=self.is_wanted)
         except asyncio.CancelledError:
