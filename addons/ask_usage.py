@@ -62,6 +62,7 @@ class WithoutAddedUsage(Body, Pours):
         self._filter = EventFilter(self._is_added)
         self._failure: UpstreamError | None = None
         self._is_over = False
+        self._take: Callable[[bytes], bool] | None = None
 
     async def read(self) -> bytes | None:
         while not self._is_over:
@@ -83,14 +84,10 @@ class WithoutAddedUsage(Body, Pours):
 
     async def pour(self, take: Callable[[bytes], bool]) -> bool:
         """See proxy.exchange.model.Pours."""
-
-        def take_kept(chunk: bytes) -> bool:
-            kept = self._kept(chunk)
-            return take(kept) if kept else True
-
+        self._take = take
         while not self._is_over:
             try:
-                if not await pour(self._body, take_kept):
+                if not await pour(self._body, self._take_kept):
                     return False
             except UpstreamError as failure:
                 self._failure = failure
@@ -100,6 +97,10 @@ class WithoutAddedUsage(Body, Pours):
         if self._failure is not None:
             raise self._failure
         return True
+
+    def _take_kept(self, chunk: bytes) -> bool:
+        kept = self._kept(chunk)
+        return self._take is None or not kept or self._take(kept)
 
     def _kept(self, chunk: bytes | None) -> bytes:
         """What is to be sent on of this piece; at the end, of what was held back."""

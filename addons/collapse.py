@@ -4,6 +4,7 @@ The first exchange leads: its row in the ledger carries the cost. The others fol
 several workers, the flight of one may follow that of another, and all exchanges on it are followers.
 """
 
+import functools
 from typing import Protocol
 
 from config.schema import Settings
@@ -62,7 +63,7 @@ class Collapse:
         flight = Flight(exchange, keep_bytes=self._keep_bytes, lag_bytes=self._lag_bytes)
         self._flights[key] = flight
         handler = call_next if self._peers is None else self._among(self._peers, flight, call_next)
-        flight.start(self._tasks, handler, lambda: self._forget(key, flight))
+        flight.start(self._tasks, handler, functools.partial(self._forget, key, flight))
         return await flight.join()
 
     def _may_join(self, exchange: Exchange, flight: Flight) -> bool:

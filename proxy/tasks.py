@@ -6,6 +6,7 @@ Python 3.13.0, while constructing an eager Task directly works on every supporte
 """
 
 import asyncio
+import contextvars
 from collections.abc import Coroutine
 
 import structlog
@@ -18,6 +19,9 @@ class TaskSet:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        # One of each for all tasks: a thousand of them wait at a time.
+        self._on_end = self._ended
+        self._context = contextvars.copy_context()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -29,7 +33,7 @@ class TaskSet:
             _report(task)
         else:
             self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(self._on_end, context=self._context)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:

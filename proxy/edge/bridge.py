@@ -17,6 +17,7 @@ from config.schema import Settings
 from proxy.edge.connection import ClientConnection
 from proxy.edge.destination import MisdirectedError, request_for
 from proxy.edge.leaf import LeafIssuer
+from proxy.edge.patience import Looks
 from proxy.edge.pins import PinMemory
 from proxy.edge.stream import ClientStream
 from proxy.edge.upgrade import run_upgrade
@@ -34,6 +35,7 @@ from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.wire.events import RequestHead, WireLimits
 from proxy.wire.http1 import Http1Server
+from proxy.wire.http1_head import FieldMemory
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +71,8 @@ class Bridge:
         self._wall_clock = wall_clock
         self.tasks = TaskSet()
         self.connections: set[ClientConnection] = set()
+        self.looks = Looks()
+        self._known_fields = FieldMemory()
         self._origin_id = secrets.token_hex(5)
         self._sequence = itertools.count()
 
@@ -91,6 +95,10 @@ class Bridge:
         """The codecs' limits, from the settings."""
         limits = self.settings.limits
         return WireLimits(max_head_bytes=limits.max_head_bytes, max_concurrent_streams=limits.max_concurrent_streams)
+
+    def http1(self) -> Http1Server:
+        """A codec for one connection."""
+        return Http1Server(self.wire_limits(), self._known_fields)
 
     def count_connection(self, kind: str) -> None:
         """A client connection became `kind`: intercepted, tunnelled, rejected, ..."""
@@ -164,12 +172,15 @@ class Bridge:
                 await run_upgrade(stream, exchange, snapshot.pool, snapshot.passing)
                 return
             response = await snapshot.handler(exchange)
-            if not isinstance(response.body, bytes) and isinstance(body, bytes):
-                body = b""
+            exchange.status = response.status
+            if isinstance(response.body, bytes):
+                _send_whole(stream, exchange, response, response.body)
+                if exchange.replayed is not None and snapshot.repeats is not None and isinstance(body, bytes):
+                    _remember(snapshot.repeats, stream, body, exchange, response)
+            else:
+                body = b"" if isinstance(body, bytes) else body
                 exchange.let_body_go()
-            await _respond(stream, exchange, response)
-            if exchange.replayed is not None and snapshot.repeats is not None and isinstance(body, bytes):
-                _remember(snapshot.repeats, stream, body, exchange, response)
+                await _stream(stream, exchange, response, response.body)
         except MisdirectedError as failure:
             self.count_bad_request(failure.status)
             _answer(stream, failure.status, _plain_error(failure.status, "misdirected_request", str(failure)))
@@ -242,42 +253,42 @@ def _remember(repeats: Repeats, stream: ClientStream, body: bytes, exchange: Exc
         log.error("repeat_failed", error=type(failure).__name__, exc_info=failure)
 
 
-async def _respond(stream: ClientStream, exchange: Exchange, response: Response) -> None:
-    exchange.status = response.status
-    if not stream.is_gone:
-        await _send(stream, exchange, response)
-    elif not isinstance(response.body, bytes):
-        await forward(response.body, response.taps, stream)  # `on_disconnect: drain`: for the cache and the ledger
+def _send_whole(stream: ClientStream, exchange: Exchange, response: Response, body: bytes) -> None:
+    connection, codec = stream.connection, stream.connection.codec
     if stream.is_gone:
         exchange.error = "client_disconnected"
-
-
-async def _send(stream: ClientStream, exchange: Exchange, response: Response) -> None:
-    connection = stream.connection
-    codec = connection.codec
-    assert codec is not None
-    body = response.body
-    exchange.first_byte_at = time.monotonic()
-    if isinstance(body, bytes):
-        if stream.head.method == b"HEAD":
-            codec.send_head(stream.id, response.status, response.headers, content_length=response.content_length)
-            codec.send_end(stream.id)
-        else:
-            codec.send_complete(stream.id, response.status, response.headers, body)
-        stream.is_answering = True
-        connection.flush()
-        exchange.response_bytes = len(body)
         return
-    try:
+    assert codec is not None
+    exchange.first_byte_at = time.monotonic()
+    if stream.head.method == b"HEAD":
         codec.send_head(stream.id, response.status, response.headers, content_length=response.content_length)
-        stream.is_answering = True
-        connection.flush()
-    except Exception:  # a field that cannot be sent: nobody else would close the body
-        show_end(response.taps, Ending.ABANDONED)
-        await body.aclose()
-        raise
-    await forward(body, response.taps, stream)
-    if not stream.is_gone:
+        codec.send_end(stream.id)
+    else:
+        codec.send_complete(stream.id, response.status, response.headers, body)
+    stream.is_answering = True
+    connection.flush()
+    exchange.response_bytes = len(body)
+
+
+async def _stream(stream: ClientStream, exchange: Exchange, response: Response, body: Body) -> None:
+    connection, codec = stream.connection, stream.connection.codec
+    taps = response.taps
+    if not stream.is_gone:  # else `on_disconnect: drain`: for the cache and the ledger
+        assert codec is not None
+        exchange.first_byte_at = time.monotonic()
+        try:
+            codec.send_head(stream.id, response.status, response.headers, content_length=response.content_length)
+            stream.is_answering = True
+            connection.flush()
+        except Exception:  # a field that cannot be sent: nobody else would close the body
+            show_end(taps, Ending.ABANDONED)
+            await body.aclose()
+            raise
+    response.headers = []  # they are sent: not held for as long as the answer streams
+    await forward(body, taps, stream)
+    if stream.is_gone:
+        exchange.error = "client_disconnected"
+    elif codec is not None:
         codec.send_end(stream.id)
         connection.flush()
 

@@ -13,6 +13,7 @@ from proxy.edge.acceptance import Acceptance
 from proxy.edge.tls import ServerTls
 
 _WRITE_HIGH_BYTES = 262_144
+_NOTHING: frozenset[str] = frozenset()  # one for all: Python makes a new one each time
 
 
 class Channel:
@@ -22,9 +23,9 @@ class Channel:
         "_acceptance",
         "_is_accepted",
         "_paused_for",
+        "_room",
         "_tls",
         "_transport",
-        "_writable",
         "is_closed",
         "lingers",
     )
@@ -34,9 +35,8 @@ class Channel:
         self._tls = tls
         self._acceptance = acceptance
         self._is_accepted = tls is None
-        self._paused_for: set[str] = set()
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._paused_for = _NOTHING
+        self._room: asyncio.Event | None = None  # None while the socket takes more: most are never full
         self.is_closed = False  # the socket is gone
         self.lingers = False  # we are done, but the client is still sending
 
@@ -98,29 +98,31 @@ class Channel:
     @property
     def is_writable(self) -> bool:
         """The socket takes more at once."""
-        return self._writable.is_set()
+        return self._room is None
 
     def set_writable(self, *, is_writable: bool) -> None:
         """The socket's buffer is full, or has room again."""
-        if is_writable:
-            self._writable.set()
-        else:
-            self._writable.clear()
+        if not is_writable:
+            self._room = self._room or asyncio.Event()
+        elif self._room is not None:
+            self._room.set()
+            self._room = None
 
     async def drain(self) -> None:
         """Wait until the socket takes more, or is gone."""
-        await self._writable.wait()
+        if self._room is not None:
+            await self._room.wait()
 
     def pause_reading(self, reason: str) -> None:
         """Stop reading until the same reason is resumed."""
         if not self._paused_for and not self.is_closed:
             self._transport.pause_reading()
-        self._paused_for.add(reason)
+        self._paused_for |= {reason}
 
     def resume_reading(self, reason: str) -> None:
         """Undo `pause_reading`."""
         if reason in self._paused_for:
-            self._paused_for.discard(reason)
+            self._paused_for = self._paused_for - {reason} or _NOTHING
             if not self._paused_for and not self.is_closed:
                 self._transport.resume_reading()
 
@@ -147,7 +149,7 @@ class Channel:
             return False
         self.lingers = True
         self._transport.write_eof()
-        self._paused_for.clear()
+        self._paused_for = _NOTHING
         self._transport.resume_reading()
         return True
 
@@ -155,5 +157,5 @@ class Channel:
         """The socket is gone."""
         self.client_left()
         self.is_closed = True
-        self._writable.set()
+        self.set_writable(is_writable=True)
         self._tls = None  # OpenSSL's buffers need not wait for a collection

@@ -57,16 +57,17 @@ class ClientConnection(asyncio.Protocol):
         self.channel = Channel(
             handover.transport, ServerTls(tls) if tls is not None else None, Acceptance(bridge, peer, pin)
         )
-        self._wire_limits = bridge.wire_limits()
         self._limits = bridge.settings.limits
-        self.codec: Http1Server | Http2Server | None = None if tls is not None else Http1Server(self._wire_limits)
+        self.codec: Http1Server | Http2Server | None = None if tls is not None else bridge.http1()
         self.streams: dict[int, ClientStream] = {}
         self._relay: Relay | None = None
-        self.waiting_for_window: set[asyncio.Event] = set()  # streams that HTTP/2 flow control holds up
+        self.waiting_for_window: list[asyncio.Event] = []  # streams that HTTP/2 flow control holds up
         self._handling = False
         self._next_wanted = False
         self._eof = False
-        self._patience = Patience(self._transport, stalled_s=self._limits.client_idle_s, on_deadline=self.close)
+        self._patience = Patience(
+            self._transport, bridge.looks, stalled_s=self._limits.client_idle_s, on_deadline=self.close
+        )
 
     # -- the socket
 
@@ -88,7 +89,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             plain = channel.receive(data)
             if self.codec is None and channel.is_established:
-                self.codec = Http2Server(self._wire_limits) if channel.alpn == "h2" else Http1Server(self._wire_limits)
+                self.codec = Http2Server(self.bridge.wire_limits()) if channel.alpn == "h2" else self.bridge.http1()
                 self.flush()
             if plain:
                 self._feed(plain)

@@ -137,9 +137,9 @@ class ClientStream:
         codec = connection.codec
         while codec is not None and not self.is_gone and codec.unsent(self.id) >= _MAX_UNSENT:
             self._window = asyncio.Event()
-            connection.waiting_for_window.add(self._window)
+            connection.waiting_for_window.append(self._window)
             try:
                 await self._window.wait()
             finally:
-                connection.waiting_for_window.discard(self._window)
+                connection.waiting_for_window.remove(self._window)
                 self._window = None

@@ -15,7 +15,7 @@ import structlog
 from proxy.exchange.errors import ExchangeError, Refusal, UpstreamError
 from proxy.exchange.forward import pour, show, show_end
 from proxy.exchange.history import History
-from proxy.exchange.model import Body, Ending, Exchange, Pours, Response, UpstreamCall
+from proxy.exchange.model import Body, Ending, Exchange, Pours, Response, Tap, UpstreamCall
 from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -34,8 +34,9 @@ class Flight:
         self._ahead = min(AHEAD_BYTES, lag_bytes)
         self._head: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self.history = exchange.history = History()  # less what is no longer kept, all of it read by every reader
+        self._taps: list[Tap] = []
         self._received = 0
-        self._readers: set[FlightReader] = set()
+        self._readers: list[FlightReader] = []
         self._ended = False
         self._was_joined = False
         self._front = 0  # bytes that the fastest reader has taken
@@ -73,9 +74,10 @@ class Flight:
         try:
             response = await handler(self.exchange)
             self._head.set_result(response)
+            del handler  # it would keep the rest of the chain, and what that gave, while the body comes
             if not isinstance(response.body, bytes):
                 self._wake()
-                await self._pump(response, response.body, is_wanted=self.is_wanted)
+                await self._pump(response.taps, response.body, is_wanted=self.is_wanted)
         except asyncio.CancelledError:
             self._fail(UpstreamError("connection_terminated", "the call was given up"))
             raise
@@ -90,25 +92,25 @@ class Flight:
             on_end()
             self._wake()
 
-    async def _pump(self, response: Response, body: Body, *, is_wanted: bool) -> None:
+    def _take(self, chunk: bytes) -> bool:
+        self._receive(chunk)
+        self._wake()
+        if self._taps:
+            show(self._taps, chunk)
+        return self._received - self._front <= self._ahead
+
+    async def _pump(self, taps: list[Tap], body: Body, *, is_wanted: bool) -> None:
         ending = Ending.ABANDONED
-
-        def take(chunk: bytes) -> bool:
-            self._receive(chunk)
-            self._wake()
-            if response.taps:
-                show(response.taps, chunk)
-            return self._received - self._front <= self._ahead
-
+        self._taps = taps
         try:
-            while is_wanted and not await pour(body, take):
+            while is_wanted and not await pour(body, self._take):
                 await self._until_wanted()
             ending = Ending.COMPLETE if is_wanted else Ending.ABANDONED
         except Exception:
             ending = Ending.TRUNCATED
             raise
         finally:
-            show_end(response.taps, ending)
+            show_end(taps, ending)
             await body.aclose()
 
     def _receive(self, chunk: bytes) -> None:
@@ -160,7 +162,7 @@ class Flight:
         """The response, with a body of one's own. Raises the failure of the call."""
         self._was_joined = True
         reader = FlightReader(self, found=self._received)
-        self._readers.add(reader)
+        self._readers.append(reader)
         try:
             while not self._head.done():
                 await reader.until_woken()  # a future of its own: this exchange may be cancelled, the head may not
@@ -190,7 +192,7 @@ class Flight:
         cannot be taken back, and whoever asks the same again meanwhile joins it."""
         if reader not in self._readers:
             return
-        self._readers.discard(reader)
+        self._readers.remove(reader)
         if not self._readers and not self._ended and self._head.done() and self._task is not None:
             self.joinable = False
             self._task.cancel()
@@ -257,13 +259,10 @@ class FlightReader(Body, Pours):
             raise failure
         return True
 
-    async def until_woken(self) -> None:
+    def until_woken(self) -> asyncio.Future[None]:
         """Until something came that is not handed on at once."""
         self._wakeup = asyncio.get_running_loop().create_future()
-        try:
-            await self._wakeup
-        finally:
-            self._wakeup = None
+        return self._wakeup
 
     def wake(self) -> None:
         """Something came: hand it on at once, if there is room for it."""

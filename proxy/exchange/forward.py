@@ -4,7 +4,7 @@ Rules: a tap that raises is dropped and the body goes on; backpressure is the si
 body, and tells every tap exactly once how it ended.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
@@ -48,10 +48,12 @@ def show_end(taps: list[Tap], ending: Ending) -> None:
             log.warning("tap_failed", tap=type(tap).__name__, error=type(failure).__name__)
 
 
-async def pour(body: Body, take: Callable[[bytes], bool]) -> bool:
+def pour(body: Body, take: Callable[[bytes], bool]) -> Awaitable[bool]:
     """See Pours.pour; of a body that can only be read, piece by piece."""
-    if isinstance(body, Pours):
-        return await body.pour(take)
+    return body.pour(take) if isinstance(body, Pours) else _read_into(body, take)
+
+
+async def _read_into(body: Body, take: Callable[[bytes], bool]) -> bool:
     while (chunk := await body.read()) is not None:
         if not take(chunk):
             return False

@@ -136,7 +136,7 @@ class Http2Call(Outgoing, Pours):
                 if self._is_full:
                     return False
         finally:
-            self._take = None
+            self._take = self._waiter = None  # which may know a failure, and so this frame
             self._is_full = False
             self._waiting_since = 0.0
 
@@ -180,12 +180,9 @@ class Http2Call(Outgoing, Pours):
         if failure is not None:  # a copy: its traceback knows this call, and they would keep each other
             raise UpstreamError(failure.code, failure.message, status=failure.status, sent=failure.sent)
 
-    async def _wait(self) -> None:
+    def _wait(self) -> asyncio.Future[None]:
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from proxy.exchange.headers import HeaderList
 from proxy.wire.events import Event, WireLimits
+from proxy.wire.http1_head import FieldMemory
 from proxy.wire.http1_reader import Http1Reader
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -44,8 +45,21 @@ class Http1Server:
 
     http_version = "1.1"
 
-    def __init__(self, limits: WireLimits | None = None) -> None:
-        self._reader = Http1Reader(limits or WireLimits())
+    __slots__ = (
+        "_is_chunked",
+        "_is_closing",
+        "_is_ended",
+        "_is_shutting_down",
+        "_is_started",
+        "_left",
+        "_must_close",
+        "_out",
+        "_reader",
+    )
+
+    def __init__(self, limits: WireLimits | None = None, known: FieldMemory | None = None) -> None:
+        """`known`: the field lines that clients have sent before, if connections share them."""
+        self._reader = Http1Reader(limits or WireLimits(), known if known is not None else FieldMemory())
         self._out: list[bytes] = []
         self._is_started = False  # the response's head is out
         self._is_ended = False  # the response is complete

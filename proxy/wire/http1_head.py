@@ -1,7 +1,7 @@
 """Reads the head of an HTTP/1.x request (RFC 9112, sections 2, 3, 5 and 6) and decides how its body is framed.
 
 Rules: strict. Lines end in CRLF and nothing else, no folding, no space before a colon, one Host, one framing; each
-breach raises `Rejected`. Field lines that a connection has sent before are looked up instead of parsed again: SDKs
+breach raises `Rejected`. Field lines that have come before are looked up instead of parsed again: SDKs
 repeat nearly all of them, and this takes a third of the time.
 """
 
@@ -24,12 +24,13 @@ _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+://([^/?]*+)")
 
-_REMEMBERED_LINES = 64  # a head has about 15; beyond this the memory starts afresh
+_REMEMBERED_LINES = 256  # a head has about 15; beyond this the memory starts afresh
 _REMEMBERED_LINE_BYTES = 2_048  # bearer tokens fit; longer lines are not worth keeping
 
 
 class FieldMemory:
-    """Field lines one connection has sent, already parsed. Bounded."""
+    """Field lines that clients have sent, already parsed. Bounded. A process has one for all connections: a thousand of
+    them say much the same."""
 
     __slots__ = ("_known",)
 

@@ -47,13 +47,13 @@ class Http1Reader:
         "keep_alive",
     )
 
-    def __init__(self, limits: WireLimits) -> None:
+    def __init__(self, limits: WireLimits, memory: FieldMemory) -> None:
         self._limits = limits
-        self._memory = FieldMemory()
+        self._memory = memory
         self._pending = bytearray()
         self._scanned = 0  # how much of an unfinished head in `_pending` is known to hold no end
         self._phase = _Phase.HEAD
-        self._chunks = ChunkedReader(limits)
+        self._chunks: ChunkedReader | None = None
         self._left = 0
         self._empty_lines = 0
         self._eof = False
@@ -252,6 +252,7 @@ class Http1Reader:
 
     def _receive_chunks(self, data: bytes, events: list[Event]) -> list[Event]:
         chunks = self._chunks
+        assert chunks is not None
         body = chunks.feed(data)
         if body:
             events.append(RequestData(0, body))

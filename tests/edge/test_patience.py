@@ -5,7 +5,7 @@ import gc
 import weakref
 from typing import cast
 
-from proxy.edge.patience import Patience
+from proxy.edge.patience import Looks, Patience
 
 
 class Transport:
@@ -29,8 +29,13 @@ class Watched:
         self.now = 0.0
         self.transport = Transport()
         self.late = 0
+        self.looks = Looks()
         self.patience = Patience(
-            cast(asyncio.WriteTransport, self.transport), stalled_s=60.0, on_deadline=self._late, clock=lambda: self.now
+            cast(asyncio.WriteTransport, self.transport),
+            self.looks,
+            stalled_s=60.0,
+            on_deadline=self._late,
+            clock=lambda: self.now,
         )
 
     def _late(self) -> None:
@@ -84,15 +89,31 @@ def test_more_to_read_is_no_sign_of_reading() -> None:
     assert watched.transport.aborted > 0
 
 
-async def test_it_looks_by_itself_until_it_is_stopped() -> None:
+async def test_each_is_looked_at_once_a_round_until_it_is_stopped() -> None:
     watched = Watched()
+    looks, other = watched.looks, Watched()
     watched.patience.start()
     watched.patience.expect_within(-1)
-    watched.patience._tick()
-    assert watched.late == 1
+    looks.tick()
+    looks.add(other.patience)
+    other.patience.expect_within(-1)
+    for _ in range(4):
+        assert (watched.late, other.late) == (0, 0)
+        looks.tick()
+    assert (watched.late, other.late) == (1, 0)
+    watched.patience.stop()
+    looks.tick()
+    assert (watched.late, other.late) == (1, 1)
+    looks.discard(other.patience)
+    assert looks._timer is None
+
+
+def test_what_is_looked_at_after_its_end_is_nobodys_lateness() -> None:
+    watched = Watched()
+    watched.patience.expect_within(-1)
     watched.patience.stop()
     watched.patience.look()
-    assert watched.late == 1
+    assert watched.late == 0
 
 
 def test_one_that_never_began_can_be_stopped() -> None:
@@ -103,7 +124,7 @@ def test_a_connection_that_is_gone_is_not_kept_until_a_collection() -> None:
     class Connection:
         def __init__(self) -> None:
             transport = cast(asyncio.WriteTransport, Transport())
-            self.patience = Patience(transport, stalled_s=60.0, on_deadline=self.close)
+            self.patience = Patience(transport, Looks(), stalled_s=60.0, on_deadline=self.close)
 
         def close(self) -> None:
             """Late."""
