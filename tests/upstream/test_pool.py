@@ -1,11 +1,12 @@
 """Calls through the pool to a real server: what arrives there, what comes back, and how it can fail."""
 
 import asyncio
+import gc
 import socket
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -231,6 +232,25 @@ async def test_a_closed_pool_keeps_no_certificates(make_pool: MakePool) -> None:
     assert context() is not None
     await pool.close()
     assert context() is None
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+async def test_a_call_that_fails_keeps_nothing_until_a_collection(
+    simulator: Simulator, make_pool: MakePool, buffered: bool
+) -> None:
+    """Not the certificates that its connection was made with, more than a megabyte."""
+    pool = make_pool(simulator)
+    context = weakref.ref(pool.tls_context("h2", "http/1.1"))
+    simulator.faults.append(Faults(failure="reset"))
+    gc.disable()
+    try:
+        with suppress(UpstreamError):
+            await pool.send(request(), buffered=buffered)
+        assert len(simulator.calls) == 1
+        await pool.close()
+        await until(lambda: context() is None)
+    finally:
+        gc.enable()
 
 
 # -- deadlines
