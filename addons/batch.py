@@ -17,7 +17,6 @@ from addons.batch_kept import Kept
 from addons.batch_parts import Failed, Frame, Frames, Group, Order, Part, Plan, Wanted
 from addons.batch_passing import Passing
 from config.schema import Settings
-from proxy.exchange.cache_control import Directives
 from proxy.exchange.canonical import length_prefixed
 from proxy.exchange.chain import Handler
 from proxy.exchange.digest import KeyedDigest
@@ -70,15 +69,16 @@ class Batch:
         self._kept = Kept(store, tasks, clock)
         self._calls = Calls(self._kept, settings.batch, settings.limits.max_answer_bytes, tasks, price_of)
 
+    def concerns(self, exchange: Exchange) -> bool:
+        """See proxy.exchange.chain.Choosy."""
+        return exchange.by_element and self._is_enabled
+
     async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
-        if not exchange.by_element or not self._is_enabled:
-            return await call_next(exchange)
-        directives = exchange.directives
-        plan = self._plan(exchange, directives)
+        plan = self._plan(exchange)
         if plan is None or (exchange.collapses and exchange.fingerprint in plan.frame.passing):
             return await call_next(exchange)  # an identical call is under way: collapse joins it
         elements = plan.elements()
-        held = await self._kept.find(elements, exchange, directives)
+        held = await self._kept.find(elements, exchange)
         missing = [key for key in elements if key not in held]
         if plan.frame.was_refused or not _belong_together(plan, held.values()):
             return await call_next(exchange)
@@ -93,13 +93,11 @@ class Batch:
         fresh = await self._fetched(plan, order, joined, own, waits=waits)
         return await self._put_together(plan, order, held, fresh)
 
-    def _plan(self, exchange: Exchange, directives: Directives) -> Plan | None:
+    def _plan(self, exchange: Exchange) -> Plan | None:
         """The call taken apart; None when it stays whole."""
-        request = exchange.request
+        request, said = exchange.request, exchange.directives
         provider: object = exchange.provider
-        if exchange.fingerprint is None or directives.no_cache or directives.no_store:
-            return None
-        if directives.unread or directives.unkept:
+        if exchange.fingerprint is None or said.no_cache or said.no_store or said.unread or said.unkept:
             return None
         if not isinstance(provider, ByElement) or not isinstance(request.body, bytes) or _is_bound(request.headers):
             return None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from addons.batch_parts import Part, Wanted
 from proxy.exchange import cache_control
-from proxy.exchange.cache_control import Directives, Use
+from proxy.exchange.cache_control import Use
 from proxy.exchange.headers import HeaderList, first
 from proxy.exchange.model import Exchange
 from proxy.stores.base import Entry, Peeking, Store, pack
@@ -29,7 +29,7 @@ class Kept:
         self._tasks = tasks
         self._clock = clock
 
-    async def find(self, keys: Iterable[bytes], exchange: Exchange, directives: Directives) -> dict[bytes, Part]:
+    async def find(self, keys: Iterable[bytes], exchange: Exchange) -> dict[bytes, Part]:
         """What is stored of these, and fresh enough."""
         found: dict[bytes, Entry] = {}
         asked: list[asyncio.Task[None]] = []
@@ -43,7 +43,7 @@ class Kept:
                 asked.append(task)
         if asked:
             await asyncio.wait(asked)
-        parts = ((key, _part(entry, exchange, directives)) for key, entry in found.items())
+        parts = ((key, _part(entry, exchange)) for key, entry in found.items())
         return {key: part for key, part in parts if part is not None}
 
     async def _get(self, key: bytes, found: dict[bytes, Entry]) -> None:
@@ -56,10 +56,12 @@ class Kept:
         for at, (wanted, part) in enumerate(parts):
             if at and at % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-            await self._store.put(wanted.key, self._entry(exchange, wanted, part, took_ms))
+            owner = exchange if wanted.payer is None else wanted.payer.exchange
+            most = owner.policy.max_bytes if owner.policy is not None else None
+            if most is None or len(part.value) <= most:
+                await self._store.put(wanted.key, self._entry(owner, wanted, part, took_ms))
 
-    def _entry(self, exchange: Exchange, wanted: Wanted, part: Part, took_ms: int) -> Entry:
-        owner = exchange if wanted.payer is None else wanted.payer.exchange
+    def _entry(self, owner: Exchange, wanted: Wanted, part: Part, took_ms: int) -> Entry:
         body, is_packed = pack(part.value, None)
         return Entry(
             status=200,
@@ -83,10 +85,10 @@ class Kept:
         )
 
 
-def _part(entry: Entry, exchange: Exchange, directives: Directives) -> Part | None:
+def _part(entry: Entry, exchange: Exchange) -> Part | None:
     template = first(entry.headers, _TEMPLATE)
     age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
-    if template is None or cache_control.judge(directives, age, ttl) is Use.NO:
+    if template is None or cache_control.judge(exchange.directives, age, ttl) is Use.NO:
         return None
     fields = _content_type(entry.headers)
     return Part(entry.original(), template, fields, entry.usage, entry.cost_nanousd, age, ttl - age)

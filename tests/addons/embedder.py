@@ -19,6 +19,7 @@ from proxy.exchange.model import Exchange, Response
 from proxy.exchange.provider import Json
 from proxy.exchange.record import CallRecord
 from proxy.exchange.usage import Usage
+from proxy.stores.base import Store
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
@@ -109,16 +110,19 @@ class Embedder:
 class Proxied:
     """Everything between a client and the origin."""
 
-    def __init__(self, origin: Embedder, **sections: object) -> None:
+    def __init__(
+        self, origin: Embedder, *, store: Store | None = None, prices: PerToken | None = None, **sections: object
+    ) -> None:
         self.rows: list[CallRecord] = []
         self.failed: list[str] = []
         self.clock = Clock()
         self.tasks = TaskSet()
         self.rules = Rules()
-        self.store = MemoryStore(8 << 20)
+        self.store = store or MemoryStore(8 << 20)
+        self.prices = prices or PerToken()
         parts = Parts(
             registry=REGISTRY,
-            pricing=PerToken(),
+            pricing=self.prices,
             settled=self.rows.append,
             store=self.store,
             rules=self.rules,
@@ -134,7 +138,7 @@ class Proxied:
         if not isinstance(stage, Batch):
             return stage
         scope = Fingerprint(b"k" * 32, configured.cache).scope
-        price_of = PerToken().cost
+        price_of = self.prices.cost
         return Batch(b"k" * 32, scope, self.store, configured, tasks=self.tasks, price_of=price_of, clock=self.clock)
 
     def through(self, origin: Handler) -> None:

@@ -6,13 +6,18 @@ from gzip import compress
 import orjson
 import pytest
 
-from proxy.exchange.errors import UpstreamError
+from addons.batch_parts import Frames
+from proxy.exchange.errors import ExchangeError, Refusal, UpstreamError
 from proxy.exchange.headers import first
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
+from proxy.exchange.usage import Usage
+from proxy.stores.base import Entry, Store, StoreStats
+from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Kind, Rule
-from tests.addons.embedder import MODEL, Embedder, Proxied, answered, counted
-from tests.support.exchanges import JSON, turns
+from tests.addons.embedder import MODEL, Embedder, PerToken, Proxied, answered, counted
+from tests.addons.streams import consumed
+from tests.support.exchanges import JSON, Pieces, turns
 
 
 def alone(given: object, **options: object) -> object:
@@ -446,7 +451,7 @@ async def test_who_leads_and_leaves_harms_nobody() -> None:
 async def test_what_came_before_an_invalidation_is_given_to_nobody_after_it() -> None:
     rush = Rush()
     await rush.begin(["a", "b"])
-    rush.proxied.rules.add(Rule(Kind.ALL, "", rush.proxied.rules.next_stamp(1_000.0)))
+    rush.proxied.rules.add(Rule(Kind.ALL, "", 1_000))
     await rush.begin(["b"])
     await rush.end()
     assert "b" in [value for inputs in rush.origin.inputs()[1:] for value in inputs]
@@ -471,3 +476,139 @@ async def test_answers_in_a_content_coding_are_read() -> None:
 
 def test_the_embedder_counts_bytes() -> None:
     assert (counted("ab"), counted([1, 2, 3])) == (2, 3)
+
+
+async def in_pieces(origin: Embedder, called: Exchange, *more: bytes | Exception) -> Response:
+    response = await origin(called)
+    assert isinstance(response.body, bytes)
+    half = len(response.body) // 2
+    return Response(200, response.headers, Pieces(response.body[:half], *more, response.body[half:]))
+
+
+async def test_answers_that_come_in_pieces_are_read_too() -> None:
+    origin = Embedder()
+    proxied = Proxied(origin)
+    proxied.through(lambda called: in_pieces(origin, called))
+    first_answer = await proxied.handler(proxied.exchange(["a", "b"]))
+    assert orjson.loads(await consumed(first_answer)) == alone(["a", "b"])
+    await proxied.quiet()
+    assert document(await proxied.ask(["b", "c"])) == alone(["b", "c"])
+    assert origin.inputs() == [["a", "b"], ["c"]]
+
+
+async def test_an_answer_that_breaks_off_is_a_failure() -> None:
+    origin = Embedder()
+    proxied = Proxied(origin)
+    await proxied.ask(["a"])
+    proxied.through(lambda called: in_pieces(origin, called, UpstreamError("http_response_incomplete", "broken off")))
+    with pytest.raises(UpstreamError):
+        await proxied.ask(["a", "b"])
+    proxied.through(origin)
+    await proxied.ask(["a", "b"])
+    assert origin.inputs()[2] == ["b"]
+
+
+async def test_answers_too_large_to_hold_are_asked_for_as_a_whole() -> None:
+    origin = Embedder()
+    proxied = Proxied(origin, limits={"max_answer_bytes": 1024})
+    await proxied.ask(["a"])
+    proxied.through(lambda called: in_pieces(origin, called, b" " * 2048))
+    response = await proxied.handler(proxied.exchange(["a", "b"]))
+    await consumed(response)
+    await proxied.quiet()
+    assert origin.inputs() == [["a"], ["b"], ["a", "b"]]
+
+
+async def test_vectors_larger_than_the_policy_allows_are_not_kept() -> None:
+    origin = Embedder()
+    proxied = Proxied(origin, cache={"max_bytes": 8})
+    await proxied.ask(["a", "b"])
+    await proxied.ask(["a", "c"])
+    assert origin.inputs()[1] == ["a", "c"]
+
+
+async def test_an_unknown_price_stays_unknown_for_every_part() -> None:
+    origin = Embedder()
+    proxied = Proxied(origin, prices=Unpriced())
+    for given in (["a"], ["a", "b"], ["b", "a"]):
+        await proxied.ask(given)
+    assert [(row.cost_nanousd, row.saved_nanousd) for row in proxied.rows] == [(None, 0), (None, None), (0, None)]
+
+
+class Unpriced(PerToken):
+    def cost(self, called: Exchange, usage: Usage | None) -> int | None:
+        return None if usage is not None else 0
+
+
+class Distant:
+    """A store that must be waited for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def get(self, key: bytes) -> Entry | None:
+        await asyncio.sleep(0)
+        return await self._store.get(key)
+
+    async def put(self, key: bytes, entry: Entry) -> None:
+        await self._store.put(key, entry)
+
+    async def delete(self, key: bytes) -> bool:
+        return await self._store.delete(key)
+
+    async def clear(self) -> int:
+        return await self._store.clear()
+
+    def stats(self) -> StoreStats:
+        return self._store.stats()
+
+
+async def test_a_store_that_must_be_waited_for_is_asked_for_all_at_once() -> None:
+    origin = Embedder()
+    proxied = Proxied(origin, store=Distant(MemoryStore(1 << 20)))
+    await proxied.ask([f"text {number}" for number in range(20)])
+    await proxied.quiet()
+    response = await proxied.ask(["text 3", "new", "text 19"])
+    assert origin.inputs()[1] == ["new"]
+    assert document(response) == alone(["text 3", "new", "text 19"])
+
+
+@pytest.mark.parametrize("mode", [b"read", b"write", b"off", b"refresh"])
+async def test_who_asks_for_something_special_of_the_cache_gets_the_whole_from_upstream(mode: bytes) -> None:
+    origin = Embedder()
+    proxied = Proxied(origin)
+    await proxied.ask(["a", "b"])
+    await proxied.ask(["a", "c"], (b"x-skinflint-cache", mode))
+    assert origin.inputs()[1] == ["a", "c"]
+
+
+async def test_namespaces_share_nothing() -> None:
+    origin = Embedder()
+    proxied = Proxied(origin)
+    await proxied.ask(["a", "b"])
+    await proxied.ask(["a", "c"], (b"x-skinflint-namespace", b"other"))
+    assert origin.inputs()[1] == ["a", "c"]
+
+
+async def test_of_many_frames_the_longest_unused_is_forgotten_unless_it_is_busy() -> None:
+    frames = Frames(2)
+    busy, idle = frames.get(b"1", 9), frames.get(b"2", 9)
+    busy.under_way = 1
+    frames.get(b"3", 9)
+    assert frames.get(b"1", 9) is busy
+    frames.get(b"4", 9)
+    assert frames.get(b"2", 9) is not idle
+
+
+@pytest.mark.parametrize(
+    "failure", [ExchangeError("a", "b", status=500), Refusal("a", "b", status=403), UpstreamError("a", "b", sent=False)]
+)
+async def test_all_who_share_a_call_share_its_failure(failure: ExchangeError) -> None:
+    rush = Rush()
+    await rush.begin(["a"], ["b"], ["c"])
+    await rush.until_asked(2)
+    rush.origin.fails = failure
+    assert rush.origin.gate is not None
+    rush.origin.gate.set()
+    failures = await asyncio.gather(*rush.tasks, return_exceptions=True)
+    assert {(type(each), str(each)) for each in failures} == {(type(failure), "b")}
