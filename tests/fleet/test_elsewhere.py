@@ -27,7 +27,7 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster
 class Load:
     """Gets and sets without a pause, and remembers what was wrong."""
 
-    def __init__(self, link: RedisLink, prefix: bytes = b"k") -> None:
+    def __init__(self, link: RedisLink, prefix: bytes = b"load") -> None:
         self._link = link
         self._prefix = prefix
         self._is_over = False
@@ -106,7 +106,7 @@ async def test_slots_that_move_under_load_cost_no_wrong_answer(make_link: MakeLi
     await all_up(link)
     load = Load(link)
     await until(lambda: load.right > 1000, "there is load")
-    slots = sorted({slot_of(b"k%d" % number) for number in range(0, KEYS, 3)})[:12]
+    slots = sorted({slot_of(b"load%d" % number) for number in range(0, KEYS, 3)})[:12]
     for slot in slots:
         servers = shared_cluster.servers
         target = servers[(servers.index(shared_cluster.owner(slot)) + 1) % len(servers)]
