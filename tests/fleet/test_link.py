@@ -216,6 +216,14 @@ async def test_a_password_that_cannot_be_read_is_no_connection(make_link: MakeLi
     assert not link.is_up
 
 
+async def test_a_host_that_is_no_name_is_an_outage_like_any_other(make_link: MakeLink) -> None:
+    with capture_logs() as logs:
+        link = await make_link(f"redis://{'a' * 70}.example", is_up=False)
+        await until(lambda: bool(logs), "that is logged")
+    assert logs[0]["reason"] in {"not_an_address", "connection_failed"}
+    assert not link.is_up
+
+
 def test_a_url_that_says_no_place_is_refused_at_once() -> None:
     with pytest.raises(RedisUrlError):
         RedisLink(LinkSettings("redis://"))
