@@ -62,6 +62,8 @@ class Dialer:
             raise RedisUnavailableError("tls_failed") from failure
         except OSError as failure:
             raise RedisUnavailableError("connection_failed") from failure
+        except ValueError as failure:  # a host that no resolver takes
+            raise RedisUnavailableError("not_an_address") from failure
         return connection
 
     async def _connect(self, address: Address) -> Connection:

@@ -123,8 +123,10 @@ class Lane:
             self.fall(code)
             raise RedisUnavailableError(code)
         self._counts.refused += 1
-        if code in self._opens_on and self._breaker.broke():
-            self._opened(code)
+        if code in self._opens_on:
+            if self._breaker.broke():
+                self._opened(code)
+            raise RedisUnavailableError(code)
         raise RedisRefusedError(code)
 
     def _late(self, waiter: asyncio.Future[Reply], connection: Connection, received_bytes: int) -> None:

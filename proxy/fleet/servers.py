@@ -8,7 +8,7 @@ import asyncio
 from typing import Final, Protocol
 
 from proxy.fleet.connection import Connection, ErrorReply, packed
-from proxy.fleet.dialing import Dialer, LinkSettings
+from proxy.fleet.dialing import Dialer, LinkSettings, is_refused_right
 from proxy.fleet.errors import RedisUnavailableError
 from proxy.fleet.lane import AWAY, Counts
 from proxy.fleet.node import Node
@@ -97,15 +97,22 @@ class MasterOfSentinels(OneServer):
 
     async def _connect(self) -> Connection:
         connection = await self._dialer.dial(await self._master())
+        try:
+            await self._require_master(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _require_master(self, connection: Connection) -> None:
         waiter = connection.ask(_ROLE)
         await asyncio.wait((waiter,), timeout=self._settings.connect_timeout_s)
         reply = waiter.result() if waiter.done() else None
-        if (isinstance(reply, list) and reply[0] == b"master") or (
-            isinstance(reply, ErrorReply) and reply.code == "NOPERM"
-        ):
-            return connection
-        connection.close()
-        raise RedisUnavailableError("no_master")
+        match reply:
+            case [b"master", *_]:
+                return
+        if not is_refused_right(reply):
+            raise RedisUnavailableError("no_master")
 
     async def _master(self) -> Address:
         ask = await asyncio.to_thread(_import_sentinel)

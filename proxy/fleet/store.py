@@ -16,11 +16,10 @@ from proxy.fleet.connection import Argument, Reply
 from proxy.fleet.errors import RedisRefusedError, RedisUnavailableError
 from proxy.fleet.link import Ask, RedisLink
 from proxy.stores import envelope
-from proxy.stores.base import Entry, StoreStats, StoreUnavailableError
+from proxy.stores.base import UNKNOWN, Entry, StoreStats, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
-UNKNOWN: Final = -1
 _LEAST_TTL_S: Final = 1.0
 _LARGE_BYTES: Final = 131_072  # sealed and opened in a thread: the loop would stand still for a millisecond
 _SWEEP_S: Final = 10.0  # for clearing

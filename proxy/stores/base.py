@@ -14,6 +14,8 @@ import zstandard
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.usage import Usage
 
+UNKNOWN: Final = -1  # in a tier's figures: not to be had without asking others
+
 _MIN_PACKED = 512  # below this zstd saves next to nothing, and unpacking costs a microsecond
 LEVEL: Final = 1  # at 4 KB two thirds of what 3 takes, at 16 KB half, for 1 % more bytes
 # Contexts are costly to make (a tenth of a hit) and serve one call at a time: for the event loop's thread alone.
@@ -90,7 +92,7 @@ def size_of(entry: Entry, key: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """A tier's state, for /v1/stats and the metrics. −1: not known without asking others."""
+    """A tier's state, for /v1/stats and the metrics. Figures may be UNKNOWN."""
 
     tier: str
     entries: int

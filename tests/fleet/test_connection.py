@@ -108,13 +108,10 @@ async def test_what_the_server_does_not_take_is_bounded() -> None:
 
 async def test_calls_that_wait_are_bounded() -> None:
     connection, _ = connected()
-
-    def ask_too_often() -> None:
-        for _ in range(10_000):
-            connection.ask(packed("PING"))
-
+    for _ in range(8192):
+        connection.ask(packed("PING"))
     with pytest.raises(RedisUnavailableError, match="busy"):
-        ask_too_often()
+        connection.ask(packed("PING"))
 
 
 def test_an_error_shows_its_code_alone() -> None:
