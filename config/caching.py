@@ -54,7 +54,7 @@ class Redis(Section):
     read_timeout_s: Annotated[float, Field(gt=0)] = 0.02  # what an outage costs one call, once
     write_timeout_s: Annotated[float, Field(gt=0)] = 0.2  # nobody waits for it
     connect_timeout_s: Annotated[float, Field(gt=0)] = 1.0
-    max_connections: Annotated[int, Field(ge=1)] = 8  # of one process
+    max_connections: Annotated[int, Field(ge=4)] = 8  # of one process, to each server
     max_entry_bytes: Annotated[int, Field(ge=1024)] = 4 * MIB  # larger answers are not kept there
 
 
