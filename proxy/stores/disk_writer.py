@@ -19,10 +19,10 @@ from proxy.sqlite_files import set_aside
 from proxy.stores import disk_rules
 from proxy.stores.base import StoreUnavailableError
 from proxy.stores.disk_faults import DiskFault
-from proxy.stores.disk_file import DiskFile, Totals
+from proxy.stores.disk_file import DiskFile
 from proxy.stores.disk_hand import HAND_ORDERS, Hand
 from proxy.stores.disk_house import DiskHouse
-from proxy.stores.disk_orders import Clear, Delete, Order, Put
+from proxy.stores.disk_orders import Clear, Delete, Order, Put, Totals
 from proxy.stores.disk_reader import DiskReader
 from proxy.stores.rules import Rule
 from proxy.stores.sealer import Sealer
@@ -153,7 +153,8 @@ class DiskWriter:
             self._look_elsewhere(file)
         except DiskFault as fault:
             self._fail(fault)
-        except Exception as error:  # noqa: BLE001 - a thread that died of a bug would leave the tier up and deaf
+        except Exception as error:  # a thread that died of a bug would leave the tier up and deaf
+            log.error("cache_writer_failed", tier="disk", error=type(error).__name__, exc_info=error)
             self._told.settled(self._hand.let_go(), None)
             self._fail(DiskFault(f"unexpected {type(error).__name__}", advice="report this as a bug"))
 
@@ -247,3 +248,4 @@ class DiskWriter:
         if self._file is not None:
             file, self._file = self._file, None
             file.close()
+            self._reader.reopen()
