@@ -29,6 +29,7 @@ class Hand:
         self._clock = clock
         self.steps: list[Step] = []
         self._puts: list[Put] = []
+        self._kept_keys: list[bytes] = []
         self._reached: threading.Event | None = None
 
     def take(self, queue: deque[Order], limit_bytes: int) -> None:
@@ -72,6 +73,11 @@ class Hand:
         puts, self._puts, self.steps = self._puts, [], []
         return puts
 
+    def kept_keys(self) -> list[bytes]:
+        """Keys that were given up, and written all the same: nobody knows of them."""
+        keys, self._kept_keys = self._kept_keys, []
+        return keys
+
     def release(self) -> None:
         """All that came before is done, or given up."""
         if self._reached is not None:
@@ -88,6 +94,7 @@ class Hand:
             if surplus and isinstance(self.steps[at], Row):
                 del self.steps[at]
                 surplus -= 1
+        self._kept_keys = [step.key for step in self.steps if isinstance(step, Row)]
         orders = [step for step in self.steps if not isinstance(step, Row)]
         self.release()
         while queue:

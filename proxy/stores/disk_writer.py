@@ -53,7 +53,7 @@ class Told(Protocol):
         ...
 
     def added_elsewhere(self, keys: Sequence[bytes], rules: Sequence[Rule]) -> None:
-        """Another process has written these."""
+        """Another process has written these, or this one what it had given up."""
         ...
 
 
@@ -193,6 +193,8 @@ class DiskWriter:
             if hand.steps:
                 results = hand.carry_out(file)
                 self._told.settled(hand.let_go(), file.totals())
+                if keys := hand.kept_keys():
+                    self._told.added_elsewhere(keys, ())
                 for order, result in results:
                     self._told.answered(order, result)
             hand.release()
