@@ -175,8 +175,8 @@ class DiskWriter:
                 self._sealer.learn(number, content)
         self._reader.reopen()
         self._told.added_elsewhere((), self._house.rules(file))
-        self._told.opened()
         self._told.settled((), file.totals())
+        self._told.opened()
         return file
 
     def _keep_rules(self, file: DiskFile) -> None:
