@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from proxy.stores.base import Entry, StoreStats, StoreUnavailableError
-from proxy.stores.disk_file import DiskFile, Totals
+from proxy.stores.disk_file import DiskFile
 from proxy.stores.disk_keys import KnownKeys
 from proxy.stores.disk_lookups import Lookups, resolve
-from proxy.stores.disk_orders import Clear, Delete, Put, Reached
+from proxy.stores.disk_orders import Clear, Delete, Put, Reached, Totals
 from proxy.stores.disk_reader import DiskReader
 from proxy.stores.disk_writer import DiskWriter, OpenFile
 from proxy.stores.rules import Rule
@@ -127,9 +127,9 @@ class DiskStore:
 
     async def delete(self, key: bytes) -> bool:
         """Raises StoreUnavailableError when the disk does not do it within five seconds."""
+        asked = self._ask()
         was_pending = self._forget_pending(key)
         self._pending[key] = None
-        asked = self._ask()
         self._writer.order(Delete(key, asked))
         try:
             return await self._answer(asked, DELETE_DEADLINE_S) > 0 or was_pending
@@ -139,11 +139,11 @@ class DiskStore:
 
     async def clear(self) -> int:
         """Raises StoreUnavailableError when the disk does not do it within half a minute."""
+        asked = self._ask()
         self._pending.clear()
         self._pending_bytes = 0
         self._clearing += 1
         self._clears += 1
-        asked = self._ask()
         self._writer.order(Clear(asked))
         try:
             return await self._answer(asked, CLEAR_DEADLINE_S)
@@ -187,17 +187,20 @@ class DiskStore:
 
     async def close(self, deadline_s: float) -> None:
         """Write what waits, and end. Returns by the deadline."""
-        self._keys.stop()
         give_up_at = time.monotonic() + deadline_s
-        await asyncio.to_thread(self._writer.close, deadline_s)
+        closing = [self._writer.close, self._keys.close]
         if self._loop is not None:
-            await asyncio.to_thread(self._reader.close, max(0.0, give_up_at - time.monotonic()))
+            closing.append(self._reader.close)
+        for close in closing:
+            await asyncio.to_thread(close, max(0.0, give_up_at - time.monotonic()))
 
     # -- asking
 
     def _ask(self) -> asyncio.Future[int]:
+        if not self._writer.is_running:
+            raise self._failed("the disk tier is not running")
         asked = asyncio.get_running_loop().create_future()
-        if self._writer.fault is not None or not self._writer.is_running:
+        if self._writer.fault is not None:  # done later, if it can be: nobody waits for that
             asked.set_exception(StoreUnavailableError("the disk tier is down"))
         return asked
 

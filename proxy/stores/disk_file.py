@@ -6,14 +6,16 @@ file is bounded by its pages in use; pages that became free are used again, and 
 """
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Final, Self
 
 from proxy.sqlite_files import make_private
 from proxy.stores.disk_faults import FAULTS, DiskFault, translate
+from proxy.stores.disk_orders import Row, Totals
 
 APPLICATION_ID: Final = 0x534B4643  # in the file's head: that it is ours
 VERSION: Final = 1
@@ -28,36 +30,12 @@ _PRAGMAS: Final = (
     "journal_size_limit=4194304",
     "cache_size=-1024",
 )
-_ROW_BYTES: Final = 120  # key, indexes and the row's own head, on average
 _STEP_ROWS: Final = 256  # deleted in one transaction: others have their turn in between
 _EVICTED_TO: Final = 0.9
 _FREE_SHARE: Final = 0.125  # of the bound: more free pages than this are given back
 _VACUUM_PAGES: Final = 512  # in one step
 
 type ConnectHook = Callable[[sqlite3.Connection], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An entry, sealed."""
-
-    key: bytes
-    content: bytes
-    used_at: int
-    keep_until: int
-
-    @property
-    def size(self) -> int:
-        """What it takes, nearly."""
-        return len(self.content) + _ROW_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What is in the file."""
-
-    entries: int
-    used_bytes: int
 
 
 class DiskFile:
@@ -131,7 +109,7 @@ class DiskFile:
 
     def clear(self) -> int:
         """Forget all; returns how many that were. Dictionaries go too: they are made of entries."""
-        count: int = self.connection.execute("SELECT entries FROM totals").fetchone()[0]
+        count: int = self.connection.execute("SELECT entries FROM totals").fetchone()[0] + self._entries
         self.connection.execute("DELETE FROM entries")
         self.connection.execute("DELETE FROM dictionaries")
         self.connection.execute("UPDATE totals SET entries = 0, bytes = 0")
@@ -162,13 +140,14 @@ class DiskFile:
     # -- housekeeping, in transactions of its own
 
     def evict(self, limit_bytes: int) -> int:
-        """When the pages in use exceed the bound, forget what was unused for longest, down to nine tenths of it."""
+        """Forget what was unused for longest, down to nine tenths of the bound. Returns how many."""
         evicted = 0
-        if self.used_bytes() > limit_bytes:
-            while self.used_bytes() > limit_bytes * _EVICTED_TO and (
-                count := self._forget_some("SELECT seq, size FROM entries ORDER BY used_at LIMIT ?", _STEP_ROWS)
-            ):
-                evicted += count
+        while (excess := int(self.used_bytes() - limit_bytes * _EVICTED_TO)) > 0 and (
+            count := self._forget_some(
+                "SELECT seq, size FROM entries ORDER BY used_at LIMIT ?", _STEP_ROWS, at_most=excess
+            )
+        ):
+            evicted += count
         return evicted
 
     def expire(self, now: int) -> int:
@@ -179,7 +158,8 @@ class DiskFile:
         """Give back free pages if there are many: some of them. True when there are more to give."""
         if self._free_pages() * self._page_bytes <= limit_bytes * _FREE_SHARE:
             return False
-        self._ask(f"incremental_vacuum({_VACUUM_PAGES})")
+        self.select(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        self.select("PRAGMA wal_checkpoint(PASSIVE)")  # which is when the file becomes smaller
         return self._free_pages() * self._page_bytes > limit_bytes * _FREE_SHARE
 
     def used_bytes(self) -> int:
@@ -189,9 +169,13 @@ class DiskFile:
     def _free_pages(self) -> int:
         return self._ask("freelist_count")
 
-    def _forget_some(self, selecting: str, *arguments: int) -> int:
+    def _forget_some(self, selecting: str, *arguments: int, at_most: int | None = None) -> int:
+        """Those selected; of no more than `at_most` bytes together, but at least one. Returns how many."""
         with self.transaction() as connection:
             found: list[tuple[int, int]] = connection.execute(selecting, arguments).fetchall()
+            if at_most is not None:
+                reached = [*accumulate(size for _, size in found)]
+                found = found[: bisect_left(reached, at_most) + 1]
             connection.executemany("DELETE FROM entries WHERE seq = ?", [(seq,) for seq, _ in found])
             self._entries -= len(found)
             self._bytes -= sum(size for _, size in found)

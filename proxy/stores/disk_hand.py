@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.stores.dictionary import NO_DICTIONARY
-from proxy.stores.disk_file import DiskFile, Row
-from proxy.stores.disk_orders import Clear, Delete, Order, Put, Reached, Step
+from proxy.stores.disk_file import DiskFile
+from proxy.stores.disk_orders import Clear, Delete, Order, Put, Reached, Row, Step
 from proxy.stores.sealer import Sealer
 
 HAND_BYTES: Final = 4 * 1024 * 1024
@@ -29,6 +29,7 @@ class Hand:
         self._clock = clock
         self.steps: list[Step] = []
         self._puts: list[Put] = []
+        self._kept_keys: list[bytes] = []
         self._reached: threading.Event | None = None
 
     def take(self, queue: deque[Order], limit_bytes: int) -> None:
@@ -72,6 +73,11 @@ class Hand:
         puts, self._puts, self.steps = self._puts, [], []
         return puts
 
+    def kept_keys(self) -> list[bytes]:
+        """Keys that were given up, and written all the same: nobody knows of them."""
+        keys, self._kept_keys = self._kept_keys, []
+        return keys
+
     def release(self) -> None:
         """All that came before is done, or given up."""
         if self._reached is not None:
@@ -79,8 +85,16 @@ class Hand:
             self._reached = None
 
     def give_up(self, queue: deque[Order]) -> tuple[list[Put], list[Delete | Clear]]:
-        """The disk fails: whoever waits is to be told. What waits in the queue is forgotten, what is in hand is not."""
+        """The disk fails: whoever waits is to be told. What waits in the queue is forgotten. Of what is in hand, half
+        the answers are kept, so that it fits sooner or later."""
         puts, self._puts = self._puts, []
+        rows = sum(isinstance(step, Row) for step in self.steps)
+        surplus = rows // 2
+        for at in reversed(range(len(self.steps))):
+            if surplus and isinstance(self.steps[at], Row):
+                del self.steps[at]
+                surplus -= 1
+        self._kept_keys = [step.key for step in self.steps if isinstance(step, Row)]
         orders = [step for step in self.steps if not isinstance(step, Row)]
         self.release()
         while queue:

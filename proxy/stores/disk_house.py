@@ -40,12 +40,13 @@ class DiskHouse:
         """Keep it within its bounds. Returns how many entries were evicted."""
         now = self._clock()
         self.has_changed = self.has_more = False
-        evicted = file.evict(limit_bytes)
-        if touched and (len(touched) >= TOUCHES or now >= self._touch_at):
+        is_over = file.used_bytes() > limit_bytes
+        if touched and (is_over or len(touched) >= TOUCHES or now >= self._touch_at):
             self._touch_at = now + TOUCH_EVERY_S
             keys = [touched.popleft() for _ in range(len(touched))]
             with file.transaction():
                 file.touch(keys, int(now))
+        evicted = file.evict(limit_bytes) if is_over else 0
         expired = 0
         if now >= self._expire_at:
             expired = file.expire(int(now))

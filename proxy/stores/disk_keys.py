@@ -60,6 +60,7 @@ class KnownKeys:
         self._scan = 0  # the number of the last; an earlier one's filter is of no use
         self._retry_at = 0.0
         self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def may_hold(self, key: bytes) -> bool:
         """False: it is surely not there."""
@@ -96,11 +97,14 @@ class KnownKeys:
         self._scan += 1
         self._since = list(self._pending())
         arguments = (self._scan, self._stopping)
-        threading.Thread(target=self._run, args=arguments, name="cache-keys", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=arguments, name="cache-keys", daemon=True)
+        self._thread.start()
 
-    def stop(self) -> None:
+    def close(self, deadline_s: float) -> None:
         """Give up a scan that is under way."""
         self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(deadline_s)
 
     def _run(self, number: int, stopping: threading.Event) -> None:
         keys = scan(self._path, stopping)

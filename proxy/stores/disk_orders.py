@@ -1,11 +1,36 @@
-"""What the disk tier's writer is asked to do."""
+"""What the disk tier's writer is asked to do, and what is in its file."""
 
 import asyncio
 import threading
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.stores.base import Entry
-from proxy.stores.disk_file import Row
+
+_ROW_BYTES: Final = 120  # key, indexes and the row's own head, on average
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An entry, sealed."""
+
+    key: bytes
+    content: bytes
+    used_at: int
+    keep_until: int
+
+    @property
+    def size(self) -> int:
+        """What it takes, nearly."""
+        return len(self.content) + _ROW_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is in the file."""
+
+    entries: int
+    used_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,12 +58,13 @@ class DiskReader:
         self._sealer = sealer
         self._deliver = deliver
         self._clock = clock
-        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()  # None: there is something else to do
         self.touched: deque[bytes] = deque(maxlen=_TOUCHED)
         self.fault: DiskFault | None = None  # the last, until reading works again; the writer looks at it
         self._retry_at = 0.0
         self._connection: sqlite3.Connection | None = None
         self._is_stale = False
+        self._is_ending = False
         self._thread = threading.Thread(target=self._run, name="cache-read", daemon=True)
 
     def start(self) -> None:
@@ -75,27 +76,30 @@ class DiskReader:
         self._queue.put(_Asked(key, asked))
 
     def reopen(self) -> None:
-        """There is another file now: use that from the next look on."""
+        """There is another file now, or none: let go of the one that is open, which may be deleted already."""
         self._is_stale = True
         self.fault = None
+        self._queue.put(None)
 
     def close(self, deadline_s: float) -> None:
         """End the thread. It is left behind when it hangs in the disk."""
+        self._is_ending = True
         self._queue.put(None)
         self._thread.join(deadline_s)
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            answers = [self._look_up(first)]
-            goes_on = True
-            while len(answers) < _AT_ONCE and not self._queue.empty():
-                if (another := self._queue.get()) is None:
-                    goes_on = False
+        while not self._is_ending:
+            answers: list[Answer] = []
+            wanted = self._queue.get()
+            while wanted is not None:
+                answers.append(self._look_up(wanted))
+                if len(answers) == _AT_ONCE or self._queue.empty():
                     break
-                answers.append(self._look_up(another))
-            self._deliver(answers)
-            if not goes_on:
-                break
+                wanted = self._queue.get()
+            if answers:
+                self._deliver(answers)
+            if self._is_stale:
+                self._let_go()
         self._let_go()
 
     def _look_up(self, wanted: _Asked) -> Answer:
@@ -133,7 +137,6 @@ class DiskReader:
         if self._is_stale:
             self._is_stale = False
             self._let_go()
-            self._retry_at = 0.0
         if self._connection is None:
             if self.fault is not None and time.monotonic() < self._retry_at:
                 raise self.fault

@@ -19,10 +19,10 @@ from proxy.sqlite_files import set_aside
 from proxy.stores import disk_rules
 from proxy.stores.base import StoreUnavailableError
 from proxy.stores.disk_faults import DiskFault
-from proxy.stores.disk_file import DiskFile, Totals
+from proxy.stores.disk_file import DiskFile
 from proxy.stores.disk_hand import HAND_ORDERS, Hand
 from proxy.stores.disk_house import DiskHouse
-from proxy.stores.disk_orders import Clear, Delete, Order, Put
+from proxy.stores.disk_orders import Clear, Delete, Order, Put, Totals
 from proxy.stores.disk_reader import DiskReader
 from proxy.stores.rules import Rule
 from proxy.stores.sealer import Sealer
@@ -53,7 +53,7 @@ class Told(Protocol):
         ...
 
     def added_elsewhere(self, keys: Sequence[bytes], rules: Sequence[Rule]) -> None:
-        """Another process has written these."""
+        """Another process has written these, or this one what it had given up."""
         ...
 
 
@@ -153,7 +153,8 @@ class DiskWriter:
             self._look_elsewhere(file)
         except DiskFault as fault:
             self._fail(fault)
-        except Exception as error:  # noqa: BLE001 - a thread that died of a bug would leave the tier up and deaf
+        except Exception as error:  # a thread that died of a bug would leave the tier up and deaf
+            log.error("cache_writer_failed", tier="disk", error=type(error).__name__, exc_info=error)
             self._told.settled(self._hand.let_go(), None)
             self._fail(DiskFault(f"unexpected {type(error).__name__}", advice="report this as a bug"))
 
@@ -174,8 +175,8 @@ class DiskWriter:
                 self._sealer.learn(number, content)
         self._reader.reopen()
         self._told.added_elsewhere((), self._house.rules(file))
-        self._told.opened()
         self._told.settled((), file.totals())
+        self._told.opened()
         return file
 
     def _keep_rules(self, file: DiskFile) -> None:
@@ -192,6 +193,8 @@ class DiskWriter:
             if hand.steps:
                 results = hand.carry_out(file)
                 self._told.settled(hand.let_go(), file.totals())
+                if keys := hand.kept_keys():
+                    self._told.added_elsewhere(keys, ())
                 for order, result in results:
                     self._told.answered(order, result)
             hand.release()
@@ -247,3 +250,4 @@ class DiskWriter:
         if self._file is not None:
             file, self._file = self._file, None
             file.close()
+            self._reader.reopen()
