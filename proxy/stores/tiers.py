@@ -6,6 +6,7 @@ has its own deadline and its own breaker. No entry that a rule of invalidation c
 comes from. An answer past its time to live is only given when no tier has a newer one.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -110,14 +111,17 @@ class Tiers:
         return was_there
 
     async def clear(self) -> int:
-        """The count is of the first tier: the others may hold the same answers."""
+        """The first tier at once; returns how many answers it had. The others behind it, to free their room: what they
+        still give is none of it, if a rule for everything was added before."""
         count = await self.near.clear()
         for store in self.outer:
-            try:
-                await store.clear()
-            except StoreUnavailableError:
-                continue
+            self._tasks.spawn(self._clear(store), name="cache clear")
         return count
+
+    @staticmethod
+    async def _clear(store: Store) -> None:
+        with contextlib.suppress(StoreUnavailableError):  # counted and said by the tier itself
+            await store.clear()
 
     def stats(self) -> StoreStats:
         return self.near.stats()
