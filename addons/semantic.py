@@ -154,6 +154,7 @@ class Semantic:
             return
         row = Row(asked.fingerprint, len(asked.text), vector)
         self._state.index.add(asked.scope, asked.key, row)
+        self._counts.texts = len(self._state.index)
         if self._state.shared is not None:
             await self._state.shared.add(asked.scope, asked.key, row)
 

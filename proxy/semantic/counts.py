@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from proxy.exchange.record import NANO_PER_USD
@@ -24,6 +24,7 @@ class SemanticCounts(Collector):
         self._results: Counter[Result] = Counter()
         self._similarities = Times(_SIMILARITIES)
         self._would_save_nanousd = 0
+        self.texts = 0  # in the index
 
     def count(self, result: Result) -> None:
         """One call."""
@@ -53,6 +54,7 @@ class SemanticCounts(Collector):
             "What calls in shadow mode paid for again, in USD.",
             self._would_save_nanousd / NANO_PER_USD,
         )
+        yield GaugeMetricFamily("skinflint_semantic_texts", "Texts with vectors.", self.texts)
         family = HistogramMetricFamily(
             "skinflint_semantic_similarity", "Cosine similarity to the nearest text that the guards let pass."
         )
