@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "proxy.fleet": {"config", "proxy.exchange", "proxy.stores", "proxy.tasks"},
     "proxy.sqlite_files": set(),
-    "proxy.semantic": {"proxy.exchange", "proxy.metrics", "proxy.tasks"},
+    "proxy.semantic": {"proxy.exchange", "proxy.fleet", "proxy.metrics", "proxy.tasks"},
     "proxy.tasks": set(),
     "proxy.metrics": {"proxy.exchange"},
     "proxy.counters": {"proxy.exchange"},

@@ -39,14 +39,14 @@ class SharedIndex(Protocol):
 class Commands(Protocol):
     """A connection to Redis with deadlines of its own."""
 
-    async def command(self, *words: bytes | str | int) -> object:
-        """The server's answer; None for whatever it cannot give now. Never raises."""
+    async def command(self, *words: bytes | str | int, key: bytes) -> object:
+        """The answer of the server that has `key`; None for whatever it cannot give now. Never raises."""
         ...
 
 
 async def has_vector_sets(commands: Commands) -> bool:
     """Does the server know VADD and VSIM (Redis 8)?"""
-    match await commands.command("COMMAND", "INFO", "VADD", "VSIM"):
+    match await commands.command("COMMAND", "INFO", "VADD", "VSIM", key=b""):
         case [first, second]:
             return first is not None and second is not None
         case dict(known):  # RESP3
@@ -69,9 +69,10 @@ class RedisVectors:
         least, most = characters / LONGEST_RATIO, max(characters * LONGEST_RATIO, _SHORT)
         least = 0 if characters <= _SHORT else least
         wanted = f'.k == "{key.hex()}" and .n >= {least:.0f} and .n <= {most:.0f}'
+        name = self._set(scope)
         answer = await self._commands.command(
-            "VSIM", self._set(scope), "FP32", vector.tobytes(), "WITHSCORES", "COUNT", _WANTED,
-            "FILTER", wanted, "FILTER-EF", _FILTER_EFFORT,
+            "VSIM", name, "FP32", vector.tobytes(), "WITHSCORES", "COUNT", _WANTED,
+            "FILTER", wanted, "FILTER-EF", _FILTER_EFFORT, key=name,
         )  # fmt: skip
         return _matches(answer)
 
@@ -80,20 +81,21 @@ class RedisVectors:
         name = self._set(scope)
         about = orjson.dumps({"k": key.hex(), "n": row.characters})
         added = await self._commands.command(
-            "VADD", name, "FP32", row.vector.tobytes(), row.fingerprint.hex(), "SETATTR", about
+            "VADD", name, "FP32", row.vector.tobytes(), row.fingerprint.hex(), "SETATTR", about, key=name
         )
         if added is None:
             return
-        await self._commands.command("EXPIRE", name, self._keep_s)
-        count = await self._commands.command("VCARD", name)
+        await self._commands.command("EXPIRE", name, self._keep_s, key=name)
+        count = await self._commands.command("VCARD", name, key=name)
         if isinstance(count, int) and count > self._most:
-            chosen = await self._commands.command("VRANDMEMBER", name)
+            chosen = await self._commands.command("VRANDMEMBER", name, key=name)
             if isinstance(chosen, bytes | str):
-                await self._commands.command("VREM", name, chosen)
+                await self._commands.command("VREM", name, chosen, key=name)
 
     async def forget(self, scope: bytes, fingerprint: bytes) -> None:
         """See SharedIndex."""
-        await self._commands.command("VREM", self._set(scope), fingerprint.hex())
+        name = self._set(scope)
+        await self._commands.command("VREM", name, fingerprint.hex(), key=name)
 
     def _set(self, scope: bytes) -> bytes:
         return self._prefix + b":alike:" + hashlib.blake2b(scope, digest_size=16).hexdigest().encode()

@@ -1,7 +1,7 @@
 """With the real model: a question in other words is answered from the cache, and metrics say so.
 
-The model is loaded beside the first calls, and vectors are made after answers: so pairs of questions are asked until the
-second one of a pair is known as such.
+The model is loaded beside the first calls, and vectors are made after answers: so pairs of questions are asked until
+the second one of a pair is known as such.
 """
 
 import asyncio

