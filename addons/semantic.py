@@ -37,6 +37,7 @@ class _Asked:
     scope: bytes
     key: bytes
     text: str = field(repr=False)
+    is_sensitive: bool = False  # kept in this process alone
     vector: Vector | None = field(default=None, repr=False)
 
 
@@ -97,7 +98,8 @@ class Semantic:
             return None
         scope = self._scope(exchange)
         key = self._digest(length_prefixed([turn.rest, found.packed(), *scope]))
-        return _Asked(fingerprint, scope[0], key, turn.text)
+        is_sensitive = exchange.policy is not None and bool(exchange.policy.sensitive)
+        return _Asked(fingerprint, scope[0], key, turn.text, is_sensitive)
 
     async def _alike(self, exchange: Exchange, asked: _Asked, threshold: float) -> Entry | None:
         matches = await self._matches(asked)
@@ -155,7 +157,7 @@ class Semantic:
         row = Row(asked.fingerprint, len(asked.text), vector)
         self._state.index.add(asked.scope, asked.key, row)
         self._counts.texts = len(self._state.index)
-        if self._state.shared is not None:
+        if self._state.shared is not None and not asked.is_sensitive:
             await self._state.shared.add(asked.scope, asked.key, row)
 
 

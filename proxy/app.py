@@ -94,6 +94,7 @@ class Skinflint:
         self._peers = SharedFlights(place, shared.claims) if place is not None and shared is not None else None
         self._identity = identity or identity_of(settings)
         self._cache = CacheParts(settings, shared, self._tasks, self._identity.fingerprint_key, self._rebuild)
+        self._semantic.shared = self._cache.vectors(settings)
         self._ledger = self._open_ledger(settings)
         self._pool = _make_pool(settings)
         self._outlet = Outlet(self._pool)

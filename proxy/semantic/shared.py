@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 import orjson
+import structlog
 
 from proxy.semantic.guards import LONGEST_RATIO
 from proxy.semantic.index import Match, Row, Vector
+
+log = structlog.get_logger(__name__)
 
 MOST_OF_A_SCOPE: Final = 20_000  # about 20 MB
 _WANTED: Final = 4
@@ -44,15 +47,15 @@ class Commands(Protocol):
         ...
 
 
-async def has_vector_sets(commands: Commands) -> bool:
-    """Does the server know VADD and VSIM (Redis 8)?"""
+async def has_vector_sets(commands: Commands) -> bool | None:
+    """Does the server know VADD and VSIM (Redis 8)? None: it does not answer now."""
     match await commands.command("COMMAND", "INFO", "VADD", "VSIM", key=b""):
         case [first, second]:
             return first is not None and second is not None
         case dict(known):  # RESP3
             return all(any(str(name).lower() == wanted for name in known) for wanted in ("vadd", "vsim"))
         case _:
-            return False
+            return None
 
 
 class RedisVectors:
@@ -63,9 +66,12 @@ class RedisVectors:
         self._prefix = prefix.encode()
         self._keep_s = keep_s
         self._most = most
+        self._is_able: bool | None = None  # None: the server has not said yet
 
     async def like(self, scope: bytes, key: bytes, vector: Vector, characters: int) -> Sequence[Match]:
         """See SharedIndex."""
+        if not await self._can():
+            return []
         least, most = characters / LONGEST_RATIO, max(characters * LONGEST_RATIO, _SHORT)
         least = 0 if characters <= _SHORT else least
         wanted = f'.k == "{key.hex()}" and .n >= {least:.0f} and .n <= {most:.0f}'
@@ -78,6 +84,8 @@ class RedisVectors:
 
     async def add(self, scope: bytes, key: bytes, row: Row) -> None:
         """See SharedIndex."""
+        if not await self._can():
+            return
         name = self._set(scope)
         about = orjson.dumps({"k": key.hex(), "n": row.characters})
         added = await self._commands.command(
@@ -96,6 +104,13 @@ class RedisVectors:
         """See SharedIndex."""
         name = self._set(scope)
         await self._commands.command("VREM", name, fingerprint.hex(), key=name)
+
+    async def _can(self) -> bool:
+        if self._is_able is None:
+            self._is_able = await has_vector_sets(self._commands)
+            if self._is_able is False:
+                log.warning("semantic_vectors_not_shared", reason="this Redis has no vector sets; Redis 8 has")
+        return bool(self._is_able)
 
     def _set(self, scope: bytes) -> bytes:
         return self._prefix + b":alike:" + hashlib.blake2b(scope, digest_size=16).hexdigest().encode()

@@ -267,6 +267,13 @@ async def test_what_another_replica_was_asked_is_found_in_the_shared_index() -> 
     assert [row.characters for row in shared.added] == [len(OTHER)]
 
 
+async def test_vectors_of_sensitive_calls_stay_in_this_process() -> None:
+    proxy, shared = Proxy(cache={"sensitive": True}), Elsewhere()
+    proxy.state.shared = shared
+    await proxy.ask(asking(ASKED))
+    assert (len(proxy.state.index), shared.added) == (1, [])
+
+
 @pytest.mark.parametrize("mode", ["off", None])
 def test_without_a_route_that_asks_for_it_there_is_no_stage(mode: str | None) -> None:
     configured = settings(routes=[{"policy": {"semantic": mode}}])

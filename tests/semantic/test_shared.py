@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.fleet.link import LinkSettings, RedisLink
 from proxy.semantic.index import Match, Row, Vector
@@ -29,6 +30,9 @@ class Script:
         return self._answers.pop(0) if self._answers else None
 
 
+ABLE = [[b"vadd"], [b"vsim"]]
+
+
 def vector(*numbers: float) -> Vector:
     return array("f", numbers)
 
@@ -38,9 +42,10 @@ def row(number: int, *numbers: float, characters: int = 20) -> Row:
 
 
 async def test_the_commands_are_these() -> None:
-    script = Script(1, 1, 2, b"ab", 1)
+    script = Script(ABLE, 1, 1, 2, b"ab", 1)
     vectors = RedisVectors(script, "skinflint", 60, most=1)
     await vectors.add(b"scope", b"\x01\x02", row(1, 1.0, 0.0))
+    assert script.asked.pop(0) == ("COMMAND", "INFO", "VADD", "VSIM")
     name = script.asked[0][1]
     packed = vector(1.0, 0.0).tobytes()
     assert isinstance(name, bytes)
@@ -64,17 +69,29 @@ async def test_the_commands_are_these() -> None:
     [[b"0a", b"0.99", b"nonsense", b"0.9"], {b"0a": 0.99, "zz": 0.9}, [b"0a", "0.99", b"0b", b"none"]],
 )
 async def test_answers_of_both_protocols_are_read(answer: object) -> None:
-    (found,) = await RedisVectors(Script(answer), "p", 60).like(b"s", b"k", vector(1.0), 10)
+    (found,) = await RedisVectors(Script(ABLE, answer), "p", 60).like(b"s", b"k", vector(1.0), 10)
     assert found.fingerprint == b"\x0a"
     assert found.similarity == pytest.approx(0.98)
 
 
 async def test_a_server_that_cannot_answer_knows_nothing() -> None:
-    script = Script()
+    script = Script(None, ABLE)
     vectors = RedisVectors(script, "p", 60)
-    assert await vectors.like(b"s", b"k", vector(1.0), 10) == []
+    for _ in range(2):
+        assert await vectors.like(b"s", b"k", vector(1.0), 10) == []
     await vectors.add(b"s", b"k", row(1, 1.0))
-    assert [words[0] for words in script.asked] == ["VSIM", "VADD"]
+    assert [words[0] for words in script.asked] == ["COMMAND", "COMMAND", "VSIM", "VADD"]
+
+
+async def test_a_server_without_vector_sets_is_asked_once() -> None:
+    script = Script([None, None])
+    vectors = RedisVectors(script, "p", 60)
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert await vectors.like(b"s", b"k", vector(1.0), 10) == []
+        await vectors.add(b"s", b"k", row(1, 1.0))
+    assert [words[0] for words in script.asked] == ["COMMAND"]
+    assert [event["event"] for event in logs] == ["semantic_vectors_not_shared"]
 
 
 @pytest.mark.parametrize(
@@ -85,10 +102,10 @@ async def test_a_server_that_cannot_answer_knows_nothing() -> None:
         ([[b"vadd", -1], [b"vsim", -1]], True),
         ({"VADD": {}, "VSIM": {}}, True),
         ({"vadd": {}}, False),
-        (None, False),
+        (None, None),
     ],
 )
-async def test_what_the_server_can_do_is_asked(answer: object, expected: bool) -> None:
+async def test_what_the_server_can_do_is_asked(answer: object, expected: bool | None) -> None:
     assert await has_vector_sets(Script(answer)) is expected
 
 
@@ -148,6 +165,6 @@ async def test_an_outage_is_no_answer(tmp_path: Path) -> None:
     link = RedisLink(LinkSettings(url=f"unix://{tmp_path / 'none.sock'}?db=0")).start()
     try:
         assert await LinkCommands(link).command("VCARD", "k", key=b"k") is None
-        assert not await has_vector_sets(LinkCommands(link))
+        assert await has_vector_sets(LinkCommands(link)) is None
     finally:
         await link.close()
