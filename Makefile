@@ -8,7 +8,7 @@ NODE_RIVALS := bench/rivals
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: setup demo run test lint types format lock bench soak budget clean clients node-clients rivals
+.PHONY: setup demo run test lint types format lock bench soak budget semantic-report clean clients node-clients rivals
 setup: $(VENV)/.ready
 clients: $(CLIENTS)/.ready
 node-clients: $(NODE)/node_modules/.ready
@@ -74,6 +74,10 @@ soak: setup
 # Instructions a call, against bench/budget.json; says why when it cannot count here.
 budget: setup
 	$(BIN)/python -m bench.budget
+
+# Precision and recall of semantic answers on the labelled pairs.
+semantic-report: setup
+	$(BIN)/python -m tests.semantic.report
 
 # Locks hold versions and hashes only.
 LOCK = $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header

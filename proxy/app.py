@@ -42,6 +42,7 @@ from proxy.metrics import LiveGauges, Metrics
 from proxy.outlet import Outlet, RetiredPools
 from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
+from proxy.semantic.state import SemanticState
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
@@ -85,12 +86,15 @@ class Skinflint:
         self._retired = RetiredPools(time.monotonic)
         self._metrics = Metrics(settings.limits.label_values)
         self._counters = Counters()
+        self._semantic = SemanticState()
+        self._metrics.registry.register(self._semantic.counts)
         self._worker = place.index if place is not None else None
         self._calls = CallLog(worker=self._worker)
         self._calls.configure(settings.log)
         self._peers = SharedFlights(place, shared.claims) if place is not None and shared is not None else None
         self._identity = identity or identity_of(settings)
         self._cache = CacheParts(settings, shared, self._tasks, self._identity.fingerprint_key, self._rebuild)
+        self._semantic.shared = self._cache.vectors(settings)
         self._ledger = self._open_ledger(settings)
         self._pool = _make_pool(settings)
         self._outlet = Outlet(self._pool)
@@ -223,6 +227,7 @@ class Skinflint:
             fingerprint_key=self._cache.key,
             extra=extra_stages(),
             peers=self._peers,
+            semantic=self._semantic,
         )
         stages = chain(settings, parts)
         passing = [stage for stage in stages if isinstance(stage, Meter | Identify)]

