@@ -322,7 +322,7 @@ async def test_a_worker_that_does_not_answer_is_done_without(
         assert (status, "worker 1" in text) == (200, True)
         assert proxy.metric("skinflint_requests_total") == count
         status, text = proxy.admin("/v1/cache/clear", "POST")
-        assert (status, "unreached_workers" in text) == (503, True)
+        assert (status, "worker 1" in text) == (503, True)
     finally:
         os.kill(frozen, signal.SIGCONT)
 
