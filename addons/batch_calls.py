@@ -18,7 +18,6 @@ from proxy.exchange.errors import ExchangeError
 from proxy.exchange.forward import show, show_end
 from proxy.exchange.headers import HeaderList, without
 from proxy.exchange.model import Ending, Exchange, Response, UpstreamCall
-from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
 from proxy.tasks import TaskSet
 
@@ -182,22 +181,8 @@ def _exchange(lead: Group, wanted: list[Wanted]) -> Exchange:
     """The call upstream, as the stages below see it."""
     asking, request = lead.order.exchange, lead.order.exchange.request
     body = lead.plan.asked.with_elements(each.element.raw for each in wanted)
-    return Exchange(
-        id=asking.id,
-        request=request.changed(without(request.headers, _NOT_SENT), body),
-        settings=asking.settings,
-        client=asking.client,
-        received_at=time.monotonic(),
-        wall_time=asking.wall_time,
-        provider=asking.provider,
-        operation=asking.operation,
-        facts=asking.facts,
-        answers_again=True,
-        ttl_s=asking.ttl_s,
-        credential=asking.credential,
-        epoch=asking.epoch,
-        outcome=Outcome.BYPASS,
-    )
+    upstream = request.changed(without(request.headers, _NOT_SENT), body)
+    return asking.on_behalf(asking.id, upstream, time.monotonic(), asking.wall_time)
 
 
 async def _collected(response: Response, limit: int) -> bytes | None:

@@ -78,31 +78,13 @@ class Renewals:
             self._paused.popitem(last=False)
 
     def _copy(self, asked: Exchange) -> Exchange:
-        return Exchange(
-            id=f"{asked.id[:12]}r{asked.id[13:]}",  # in order of time, and no other exchange's: theirs are hexadecimal
-            request=asked.request.changed(list(asked.request.headers), asked.request.body),
-            settings=asked.settings,
-            client=asked.client,
-            received_at=self._clock(),
-            wall_time=self._wall_clock(),
-            provider=asked.provider,
-            operation=asked.operation,
-            facts=asked.facts,
-            json=asked.json,
-            labels=asked.labels,
-            asked=asked.asked,
-            policy=asked.policy,
-            namespace=asked.namespace,
-            answers_again=True,
-            collapses=asked.collapses,
-            ttl_s=asked.ttl_s,
-            credential=asked.credential,
-            fingerprint=asked.fingerprint,
-            outcome=Outcome.REFRESH,
-            cache_status="fwd=stale",
-            epoch=asked.epoch,
-            on_finished=[self._settle],
-        )
+        call_id = f"{asked.id[:12]}r{asked.id[13:]}"  # in order of time, and no other's: theirs are hexadecimal
+        request = asked.request.changed(list(asked.request.headers), asked.request.body)
+        renewal = asked.on_behalf(call_id, request, self._clock(), self._wall_clock())
+        renewal.json, renewal.fingerprint, renewal.collapses = asked.json, asked.fingerprint, asked.collapses
+        renewal.outcome, renewal.cache_status = Outcome.REFRESH, "fwd=stale"
+        renewal.on_finished.append(self._settle)
+        return renewal
 
 
 class _Nowhere:

@@ -226,6 +226,29 @@ class Exchange:
     on_finished: list[Callable[["Exchange"], None]] = field(default_factory=list)
     finished_at: float | None = None
 
+    def on_behalf(self, call_id: str, request: Request, received_at: float, wall_time: float) -> "Exchange":
+        """Another call for the same caller, known as this one is and allowed to be answered again; nothing has become
+        of it yet, and nobody waits for it to be settled."""
+        return Exchange(
+            id=call_id,
+            request=request,
+            settings=self.settings,
+            client=self.client,
+            received_at=received_at,
+            wall_time=wall_time,
+            provider=self.provider,
+            operation=self.operation,
+            facts=self.facts,
+            labels=self.labels,
+            asked=self.asked,
+            policy=self.policy,
+            namespace=self.namespace,
+            answers_again=True,
+            ttl_s=self.ttl_s,
+            credential=self.credential,
+            epoch=self.epoch,
+        )
+
     def let_body_go(self) -> None:
         """The answer has begun, so the request is never sent again: its body, and what was parsed of it, are not held
         for as long as the answer streams. A prompt may be a megabyte, and its JSON ten times that."""
