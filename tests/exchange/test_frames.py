@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.exchange import frames
 from proxy.exchange.errors import ExchangeError, Refusal, UpstreamError
+from proxy.exchange.frames import HEADER, CallState, Kind, PeerError
 from proxy.exchange.model import Response, UpstreamCall
 from proxy.exchange.usage import Usage
-from proxy.workers import frames
-from proxy.workers.frames import HEADER, CallState, Kind, PeerError
 
 CALL = UpstreamCall(
     started_at=1.5,
