@@ -23,6 +23,7 @@ class Feed:
         self._frames: list[bytes] = []
         self._held = 0
         self._position = 0  # in the body, of what has been read
+        self._is_read = False
         self._begins = 0  # the same, of the first of the frames
         self._came = asyncio.Event()
         self._room = asyncio.Event()
@@ -43,9 +44,16 @@ class Feed:
                 finally:
                     await body.aclose()
         except ExchangeError as failure:
+            self._is_read = True
             self._say(failed(failure, flight.call, time.monotonic()))
         else:
+            self._is_read = True
             self._say(end(flight.call, time.monotonic()))
+
+    @property
+    def is_over(self) -> bool:
+        """Everything has been taken."""
+        return self._is_read and not self._frames
 
     async def take(self, wait_s: float) -> tuple[bytes, bool]:
         """The next message, and True; when nothing came for so long, one that says that we wait, and False."""

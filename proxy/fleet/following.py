@@ -56,7 +56,7 @@ class Following(Body):
         is_open = False
         try:
             while self._head is None and self._failure is None:
-                if self._sight.is_hopeless(time.monotonic()):
+                if not self._is_behind and self._sight.is_hopeless(time.monotonic()):
                     return None
                 await self._advance()
             if self._failure is not None:
@@ -84,7 +84,9 @@ class Following(Body):
 
     async def _whole(self) -> bytes | None:
         while not self._is_complete:
-            if self._failure is not None or self._sight.is_hopeless(time.monotonic()):
+            if self._failure is not None:
+                return None
+            if not self._is_behind and self._sight.is_hopeless(time.monotonic()):
                 return None
             await self._advance()
             self._held = 0  # all of it is wanted at once
@@ -98,7 +100,7 @@ class Following(Body):
             if self._failure is not None:
                 self.end()
                 raise self._failure
-            if self._sight.is_lost(time.monotonic()):
+            if not self._is_behind and self._sight.is_lost(time.monotonic()):
                 self.end()
                 raise UpstreamError("connection_terminated", "the replica that made this call is gone")
             await self._advance()

@@ -31,11 +31,7 @@ MAX_FOLLOWERS: Final = 1_024  # replicas
 # Several in one message: a sign of life is not kept in the stream.
 _PUSH: Final = Script("""
 local stream, message, id = KEYS[1], ARGV[1], ''
-if ARGV[3] == 'first' then
-  redis.call('DEL', stream)
-elseif redis.call('XLEN', stream) ~= tonumber(ARGV[3]) then
-  return false
-end
+if redis.call('XLEN', stream) ~= tonumber(ARGV[3]) then return false end
 if ARGV[5] ~= '' then redis.call('XTRIM', stream, 'MINID', ARGV[5]) end
 if ARGV[2] == 'kept' then id = redis.call('XADD', stream, '*', 'm', message) end
 redis.call('PEXPIRE', stream, ARGV[4])
@@ -82,11 +78,19 @@ class Replay:
         self._tasks = TaskSet()
         self._reached_at = time.monotonic()
         self._has_told = False
+        self._has_told_all = False
+        self._is_ending = False
         self._losses = 0
         self.followers: dict[str, float] = {}  # when they last said that they are there
 
+    def end(self) -> None:
+        """Wait for no follower that has been told everything."""
+        self._is_ending = True
+
     def is_followed(self) -> bool:
-        """Somebody is there."""
+        """Somebody is there who has not been told everything, or may have to be told again."""
+        if self._is_ending and self._has_told_all:
+            return False
         latest = max(self.followers.values(), default=0.0)
         return bool(self.followers) and time.monotonic() < max(latest, self._calm_since()) + self._pace.presence_s
 
@@ -112,8 +116,9 @@ class Replay:
                 await _ended(former)
         finally:
             await _ended(feeding)
-            with contextlib.suppress(RedisUnavailableError):
-                await self._link.delete(self._names.stream)
+            if not self.followers:  # else it is left for them, and expires
+                with contextlib.suppress(RedisUnavailableError):
+                    await self._link.delete(self._names.stream)
 
     def _feed(self) -> tuple[Feed, asyncio.Task[None]]:
         feed = Feed(self._flight)
@@ -122,7 +127,8 @@ class Replay:
     async def _say_all(self, feed: Feed) -> bool:
         """False: the stream is not what it was. Raises RedisUnavailableError."""
         ids: deque[tuple[bytes, int]] = deque()
-        state, size, is_kept = b"first", 0, True
+        count, size = 0, 0
+        await self._link.delete(self._names.stream)
         while self.is_followed():
             message, is_kept = await feed.take(self._pace.beat_s)
             least = b""
@@ -130,24 +136,24 @@ class Replay:
                 while len(ids) > 1 and size > self._lag_bytes:
                     size -= ids.popleft()[1]
                 least = ids[0][0] if ids else b""
-            said = (message, b"kept" if is_kept else b"sign", state, _STREAM_MS, least, self._names.channel)
+            said = (message, b"kept" if is_kept else b"sign", count, _STREAM_MS, least, self._names.channel)
             reply = await self._link.run(_PUSH, (self._names.stream,), said)
             if not isinstance(reply, bytes):
                 return False
             self._reached_at = time.monotonic()
             if is_kept:
                 self._has_told = True
+                self._has_told_all = feed.is_over
                 ids.append((reply, len(message)))
                 size += len(message)
-            state = b"%d" % len(ids)
+            count = len(ids)
         return True
 
     async def _until_reached(self) -> bool:
         """False: Redis was away for too long, or everybody has left meanwhile."""
-        while self.followers and time.monotonic() - self._reached_at < PATIENCE_S:
+        while self.is_followed() and time.monotonic() - self._reached_at < PATIENCE_S:
             await asyncio.sleep(_PAUSE_S)
-            with contextlib.suppress(RedisUnavailableError):
-                await self._link.delete(self._names.stream)
+            if self._link.is_up:
                 return True
         return False
 

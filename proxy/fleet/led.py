@@ -42,14 +42,13 @@ class Led:
     replaying: asyncio.Task[None] | None = None
 
     def may_be_followed(self, replica: str, *, is_new_welcome: bool) -> bool:
-        """All that this one needs is there, and there is room for it."""
+        """There is room for this one, and what it needs is there, or may be in the stream."""
         flight, replay = self.flight, self.replay
-        followers = {} if replay is None else replay.followers
-        if replica in followers and self.replaying is not None:
-            return True
+        if replay is not None and self.replaying is not None:
+            return replica in replay.followers or len(replay.followers) < MAX_FOLLOWERS
         if flight.is_over and flight.failure() is not None:
             return False  # it may have been given up because nobody waited
-        return is_new_welcome and flight.is_replayable and len(followers) < MAX_FOLLOWERS
+        return is_new_welcome and flight.is_replayable
 
 
 class LedFlights:
@@ -197,6 +196,9 @@ class LedFlights:
     def refuse_all(self) -> None:
         """Take no more."""
         self._is_stopping = True
+        for led in self._led.values():
+            if led.replay is not None:
+                led.replay.end()
 
     async def stop(self, timeout_s: float) -> int:
         """Let the followers that are there come to an end, give back what is claimed; returns how many flights were cut
