@@ -59,10 +59,10 @@ class Following(Body):
                 if not self._is_behind and self._sight.is_hopeless(time.monotonic()):
                     return None
                 await self._advance()
-            if self._failure is not None:
+            if self._head is None:
+                assert self._failure is not None
                 self._begin(exchange, self._state)
                 raise self._failure
-            assert self._head is not None
             response = self._head.response
             if self._head.is_whole:
                 whole = await self._whole()
@@ -155,7 +155,7 @@ class Following(Body):
 
     def _takes(self, message: bytes) -> bool:
         """False: something is missing before it, or it is not understood."""
-        position = 0
+        position = -1
         try:
             for kind, payload in each(message):
                 match kind:
@@ -164,7 +164,7 @@ class Following(Body):
                         if position > self._position:
                             return False
                     case Kind.CHUNK:
-                        if self._head is None:
+                        if self._head is None or position < 0:
                             return False
                         self._take(position, payload)
                         position += len(payload)
@@ -173,7 +173,7 @@ class Following(Body):
                             return False
         except PeerError:
             return False
-        return True
+        return position >= 0
 
     def _take(self, position: int, payload: bytes) -> None:
         piece = payload[self._position - position :]
