@@ -101,8 +101,13 @@ class CacheParts:
         self.invalidations = Invalidations(self.store, keepers, clock=time.time)
         self.flights: FleetFlights | None = None
         if self.fleet is not None and settings.collapse.enabled and settings.collapse.fleet:
-            link, prefix = self.fleet.link, cache.redis.prefix
-            self.flights = FleetFlights(link, prefix, settings.collapse, self.store.written)
+            self.flights = FleetFlights(
+                self.fleet.link,
+                cache.redis.prefix,
+                settings.collapse,
+                self._sealer(keys, Dictionaries(trains=False)),
+                self.store.written,
+            )
 
     def vectors(self, settings: Settings) -> "SharedIndex | None":
         """Where replicas share what they were asked, if the settings want that."""

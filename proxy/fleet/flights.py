@@ -4,6 +4,8 @@ Rules: the replica that claims a call's fingerprint leads; others follow it thro
 clients. A call that nobody else makes costs one question to Redis; what is done for followers begins with the first.
 A claim is given back when the answer is in the cache, so that whoever comes next finds it there. No call is failed, or
 kept waiting without a deadline, for the sake of sharing: while Redis is away each replica shares its calls for itself.
+Answers go through Redis encrypted where `cache.encryption` has keys; without them those of a policy that calls them
+sensitive do not go there at all.
 """
 
 import asyncio
@@ -29,6 +31,7 @@ from proxy.fleet.link import RedisLink
 from proxy.fleet.notes import REPLICA_DIGITS, Note, Say, read
 from proxy.fleet.sight import Sight
 from proxy.fleet.trail import Trail
+from proxy.stores.sealer import Sealer
 from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -53,14 +56,20 @@ class FleetFlights:
     fingerprint any more."""
 
     def __init__(
-        self, link: RedisLink, prefix: str, settings: Collapse, written: Callable[[bytes], Awaitable[None]]
+        self,
+        link: RedisLink,
+        prefix: str,
+        settings: Collapse,
+        sealer: Sealer,
+        written: Callable[[bytes], Awaitable[None]],
     ) -> None:
         self._link = link
         self._prefix = prefix
+        self._sealer = sealer
         self._lease_s = settings.lease_s
         self._lag_bytes = settings.max_lag_bytes
         self._claims = Claims(link, settings.lease_s)
-        self._led = LedFlights(link, self._claims, settings, written, self._refuse)
+        self._led = LedFlights(link, self._claims, settings, sealer, written=written, refuse=self._refuse)
         self._replica = secrets.token_hex(REPLICA_DIGITS // 2)
         self._numbers = itertools.count(1)
         self._followed: dict[bytes, _Followed] = {}  # by channel
@@ -116,7 +125,7 @@ class FleetFlights:
         """See addons.collapse.Peers."""
         exchange = flight.exchange
         key = exchange.fingerprint
-        if key is None or self._hearing is None or not self._led.has_room:
+        if key is None or self._hearing is None or not self._led.has_room or self._is_secret(exchange):
             return None
         own = Claim(self._replica, next(self._numbers), exchange.epoch)
         names = Names.of(self._prefix, key, own)
@@ -138,6 +147,10 @@ class FleetFlights:
             gone = holder
         return None
 
+    def _is_secret(self, exchange: Exchange) -> bool:
+        policy = exchange.policy
+        return policy is not None and bool(policy.sensitive) and not self._sealer.encrypts
+
     def landed(self, flight: Flight) -> None:
         """See addons.collapse.Peers."""
         self._led.landed(flight)
@@ -152,7 +165,11 @@ class FleetFlights:
             return None
         trail = Trail(self._link, names, leader, self._lease_s)
         sight = Sight(self._lease_s, time.monotonic())
-        following = Following(trail, sight, self._lag_bytes, lambda: self._leave(followed))
+
+        def opened(message: bytes) -> bytes | None:
+            return self._sealer.decrypted(message, names.channel)
+
+        following = Following(trail, sight, opened, self._lag_bytes, lambda: self._leave(followed))
         followed = self._followed[names.channel] = _Followed(following, leader, names.channel, key)
         self._say(followed, Say.WANTED)
         return await following.answer(exchange)

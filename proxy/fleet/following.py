@@ -30,11 +30,20 @@ from proxy.fleet.trail import Trail
 
 
 class Following(Body):
-    """One flight of another's. `on_end` is called once, when nothing more is wanted from there."""
+    """One flight of another's. `opened`: a message as it was before it was encrypted, None for what cannot be opened;
+    `on_end` is called once, when nothing more is wanted from there."""
 
-    def __init__(self, trail: Trail, sight: Sight, max_held_bytes: int, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        trail: Trail,
+        sight: Sight,
+        opened: Callable[[bytes], bytes | None],
+        max_held_bytes: int,
+        on_end: Callable[[], None],
+    ) -> None:
         self._trail = trail
         self._sight = sight
+        self._opened = opened
         self._max_held_bytes = max_held_bytes
         self._on_end = on_end
         self._head: Head | None = None
@@ -157,7 +166,7 @@ class Following(Body):
         """False: something is missing before it, or it is not understood."""
         position = -1
         try:
-            for kind, payload in each(message):
+            for kind, payload in each(self._opened(message) or b""):
                 match kind:
                     case Kind.AT:
                         position = parse_at(payload)

@@ -20,6 +20,7 @@ from proxy.fleet.claims import Names
 from proxy.fleet.errors import RedisRefusedError, RedisUnavailableError
 from proxy.fleet.feed import Feed
 from proxy.fleet.link import RedisLink, Script
+from proxy.stores.sealer import Sealer
 from proxy.tasks import TaskSet
 
 PATIENCE_S: Final = 30.0  # with a Redis that is away
@@ -64,6 +65,7 @@ class Replay:
         link: RedisLink,
         pace: Pace,
         *,
+        sealer: Sealer,
         lag_bytes: int,
         calm_since: Callable[[], float],
         on_trouble: Callable[[], None],
@@ -72,6 +74,7 @@ class Replay:
         self._names = names
         self._link = link
         self._pace = pace
+        self._sealer = sealer
         self._lag_bytes = lag_bytes
         self._calm_since = calm_since
         self._on_trouble = on_trouble
@@ -130,7 +133,8 @@ class Replay:
         count, size = 0, 0
         await self._link.delete(self._names.stream)
         while self.is_followed():
-            message, is_kept = await feed.take(self._pace.beat_s)
+            plain, is_kept = await feed.take(self._pace.beat_s)
+            message = self._sealer.encrypted(plain, self._names.channel)
             least = b""
             if not self._flight.is_replayable:
                 while len(ids) > 1 and size > self._lag_bytes:

@@ -20,6 +20,7 @@ from proxy.fleet.errors import RedisUnavailableError
 from proxy.fleet.leading import MAX_FOLLOWERS, Pace, Replay
 from proxy.fleet.link import RedisLink
 from proxy.fleet.notes import Note
+from proxy.stores.sealer import Sealer
 from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -60,12 +61,15 @@ class LedFlights:
         link: RedisLink,
         claims: Claims,
         settings: Collapse,
+        sealer: Sealer,
+        *,
         written: Callable[[bytes], Awaitable[None]],
         refuse: Callable[[str, int, bytes], None],
     ) -> None:
         self._link = link
         self._claims = claims
         self._settings = settings
+        self._sealer = sealer
         self._written = written
         self._refuse = refuse
         self._pace = Pace.of(settings.lease_s)
@@ -176,6 +180,7 @@ class LedFlights:
             led.names,
             self._link,
             self._pace,
+            sealer=self._sealer,
             lag_bytes=self._settings.max_lag_bytes,
             calm_since=lambda: self._disturbed_at,
             on_trouble=self.disturbed,

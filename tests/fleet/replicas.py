@@ -13,8 +13,10 @@ from proxy.fleet.flights import FleetFlights
 from proxy.fleet.link import LinkSettings, RedisLink
 from proxy.fleet.store import RedisStore
 from proxy.stores.admission import Admission
+from proxy.stores.keyfile import KeyFile
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Rules
+from proxy.stores.sealer import Sealer
 from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 from tests.addons.streams import cost, no_renewals
@@ -35,7 +37,9 @@ class Replica:
         self.store = Tiers(
             MemoryStore(1 << 20), [RedisStore(self.link, prefix=PREFIX)], Rules(), self.tasks, Admission()
         )
-        self.peers = FleetFlights(self.link, PREFIX, settings.collapse, self.store.written)
+        keys = settings.cache.encryption.key_file
+        sealer = Sealer(None if keys is None else KeyFile(keys))
+        self.peers = FleetFlights(self.link, PREFIX, settings.collapse, sealer, self.store.written)
         cache = CacheStage(self.store, settings, self.tasks, cost, no_renewals(), stamp=lambda: self.store.rules.stamp)
         self.stage = Collapse(settings, self.tasks, self.peers)
         self._stages = (cache, self.stage, CacheAgain(cache), Observe(TaskSet()))

@@ -10,6 +10,7 @@ import pytest
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
+from proxy.stores.sealer import Sealer
 from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
 from tests.fleet.replicas import PREFIX, Replica, fleet
 from tests.support.exchanges import settings
@@ -305,7 +306,7 @@ async def test_with_too_few_connections_nothing_is_shared_and_nobody_fails(url: 
     async with fleet(url) as one:
         (replica,) = one.replicas
         more = [replica.link.hearing(lambda _channel, _message: None, lambda: None) for _ in range(5)]
-        other = type(replica.peers)(replica.link, PREFIX, SHORT.collapse, replica.store.written)
+        other = type(replica.peers)(replica.link, PREFIX, SHORT.collapse, Sealer(), replica.store.written)
         other.start()
         replica.stage._peers = other
         await replica.ask(chatting())

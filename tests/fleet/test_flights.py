@@ -1,11 +1,14 @@
 """Identical calls that come to different replicas: one of them makes the call, the others follow it."""
 
 import asyncio
+import base64
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from config.caching import OperationPolicy
 from proxy.exchange.errors import Refusal, UpstreamError
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
@@ -37,6 +40,12 @@ def kept(server: RedisServer, kind: str) -> int:
     found = server.says("KEYS", f"{PREFIX}:{kind}:*")
     assert isinstance(found, list)
     return len(found)
+
+
+def streams_of(server: RedisServer) -> list[bytes]:
+    found = server.says("KEYS", f"{PREFIX}:s:*")
+    assert isinstance(found, list)
+    return found
 
 
 async def test_calls_to_three_replicas_become_one(url: str, server: RedisServer) -> None:
@@ -333,3 +342,49 @@ async def test_two_claims_at_the_same_moment_have_one_winner(url: str) -> None:
             await asyncio.gather(*map(consumed, responses))
             for each in both.replicas:
                 each.bodies.clear()
+
+
+SECRET = OperationPolicy(sensitive=True)
+WORDS = b"data: what nobody else may read\n\n"
+
+
+async def test_sensitive_answers_do_not_go_through_redis_in_the_clear(url: str, server: RedisServer) -> None:
+    async with fleet(url, url) as both:
+        for replica in both.replicas:
+            await replica.ask(chatting(policy=SECRET))
+        assert both.upstream_calls == 2
+        assert server.says("KEYS", "*") == []
+
+
+async def test_with_keys_they_are_shared_and_what_goes_through_redis_is_encrypted(
+    url: str, server: RedisServer, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    keys.touch(0o600)
+    keys.write_bytes(b"one " + base64.b64encode(bytes(32)))
+    encrypting = settings(cache={"encryption": {"key_file": str(keys)}})
+    async with fleet(url, url, settings=encrypting) as both:
+        first, second = both.replicas
+        await first.ask(chatting(policy=SECRET))
+        following = await second.ask(chatting(policy=SECRET))
+        first.bodies[0].feed(WORDS)
+        assert not isinstance(following.body, bytes)
+        assert await following.body.read() == WORDS
+        (stream,) = streams_of(server)
+        kept_there = server.says("XRANGE", stream, "-", "+")
+        assert WORDS not in repr(kept_there).encode()
+        assert b"nobody" not in repr(kept_there).encode()
+        assert b"event-stream" not in repr(kept_there).encode()
+
+
+async def test_whoever_has_other_keys_makes_the_call(url: str, tmp_path: Path) -> None:
+    settings_of = []
+    for number in range(2):
+        keys = tmp_path / f"keys-{number}"
+        keys.touch(0o600)
+        keys.write_bytes(b"one " + base64.b64encode(bytes([number]) * 32))
+        settings_of.append(settings(cache={"encryption": {"key_file": str(keys)}}))
+    async with fleet(url, settings=settings_of[0]) as one, fleet(url, settings=settings_of[1]) as other:
+        await one.replicas[0].ask(chatting())
+        await other.replicas[0].ask(chatting())
+        assert (one.upstream_calls, other.upstream_calls) == (1, 1)

@@ -62,7 +62,7 @@ class Followed:
         self._serial = 0
         names = Names.of("p", b"k", LEADER)
         trail = Trail(self.stream, names, LEADER, LEASE_S)  # type: ignore[arg-type]
-        self.following = Following(trail, Sight(LEASE_S, time.monotonic()), LIMIT, self._ended)
+        self.following = Following(trail, Sight(LEASE_S, time.monotonic()), bytes, LIMIT, self._ended)
 
     def _ended(self) -> None:
         self.ends += 1
