@@ -10,11 +10,12 @@ import pytest
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
+from proxy.fleet.cluster import slot_of
 from proxy.stores.sealer import Sealer
 from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
 from tests.fleet.replicas import PREFIX, Replica, fleet
 from tests.support.exchanges import settings
-from tests.support.redis_servers import RedisServer, needs_redis, redis_server
+from tests.support.redis_servers import RedisServer, needs_redis, redis_cluster, redis_server
 from tests.support.waiting import until
 
 pytestmark = needs_redis()
@@ -314,3 +315,31 @@ async def test_with_too_few_connections_nothing_is_shared_and_nobody_fails(url: 
         assert other.claimed == 0
         for hearing in more:
             await hearing.close()
+
+
+@pytest.mark.slow
+async def test_streams_go_on_when_their_slot_moves_to_another_server_of_a_cluster(tmp_path: Path) -> None:
+    with redis_cluster(tmp_path / "cluster") as cluster:
+        async with fleet(cluster.url, cluster.url) as both:
+            first, second = both.replicas
+            responses = [await replica.ask(chatting()) for replica in (first, second, second)]
+            reading = [asyncio.ensure_future(consumed(response)) for response in responses]
+            key = chatting().fingerprint
+            assert key is not None
+            slot = slot_of(key.hex().encode())
+            pieces = [b"%04d" % number for number in range(400)]
+
+            async def feeding() -> None:
+                for piece in pieces:
+                    first.bodies[0].feed(piece)
+                    await asyncio.sleep(0.005)
+                first.bodies[0].end()
+
+            def moving() -> None:
+                for _ in range(2):
+                    owner = cluster.owner(slot)
+                    cluster.move(slot, next(server for server in cluster.servers if server is not owner))
+
+            await asyncio.gather(feeding(), asyncio.to_thread(moving))
+            assert await asyncio.gather(*reading) == [b"".join(pieces)] * 3
+            assert both.upstream_calls == 1
