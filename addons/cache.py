@@ -27,6 +27,7 @@ from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall, 
 from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
 from proxy.stores.base import Entry, Store, pack
+from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 
 type PriceOf = Callable[[Exchange, Usage | None], int | None]
@@ -93,14 +94,19 @@ class CacheStage:
         return await self._fetched(exchange, key, found, call_next)
 
     async def again(self, exchange: Exchange) -> Response | None:
-        """Look once more, for a call that missed: another worker may have stored its answer meanwhile."""
+        """Look once more, for a call that missed: another worker may have stored its answer meanwhile. What is outside
+        this machine's memory is looked at only when another replica is known to have made the call."""
         if exchange.outcome is not Outcome.MISS or exchange.fingerprint is None:
             return None
         directives = exchange.directives
         if directives.no_cache or directives.unread:
             return None
-        entry = await self._store.get(exchange.fingerprint)
-        return None if entry is None else self._answered(exchange, exchange.fingerprint, entry, None)
+        store, key = self._store, exchange.fingerprint
+        if isinstance(store, Tiers) and not exchange.landed_lately:
+            entry = await store.get_near(key)
+        else:
+            entry = await store.get(key)
+        return None if entry is None else self._answered(exchange, key, entry, None)
 
     async def of(self, exchange: Exchange, key: bytes) -> Entry | None:
         """The answer to another call, if it is fresh enough for this one."""

@@ -1,7 +1,7 @@
-"""cache_again: looks into the cache a second time, just before a call would go upstream; only where workers share it.
+"""cache_again: looks into the cache a second time, just before a call would go upstream; only where others share it.
 
-The first look was before this worker claimed the call. The worker that had claimed it until a moment ago has stored its
-answer since: it does so before it gives its claim back.
+The first look was before this process claimed the call. The worker or replica that had claimed it until a moment ago
+has stored its answer since: it does so before it gives its claim back.
 """
 
 from addons.cache import CacheStage

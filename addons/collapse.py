@@ -1,7 +1,7 @@
 """collapse: identical calls in flight become one upstream call (see proxy/exchange/flight.py for how they share it).
 
 The first exchange leads: its row in the ledger carries the cost. The others follow: they pay nothing. Where there are
-several workers, the flight of one may follow that of another, and all exchanges on it are followers.
+several workers or replicas, the flight of one may follow that of another, and all exchanges on it are followers.
 """
 
 import functools
@@ -17,16 +17,35 @@ from proxy.tasks import TaskSet
 
 
 class Peers(Protocol):
-    """The other workers of this machine."""
+    """The other workers of this machine, or the other replicas."""
 
     async def join(self, flight: Flight) -> Response | None:
-        """The answer of the peer that makes this call already; None: this worker makes it, and others may join it from
+        """The answer of the peer that makes this call already; None: this process makes it, and others may join it from
         now on. Raises the failure of the peer's call."""
         ...
 
     def landed(self, flight: Flight) -> None:
         """Nobody may join this flight any more."""
         ...
+
+
+class PeersInTurn:
+    """Several kinds, the nearest first: who leads among those asks the next."""
+
+    def __init__(self, *peers: Peers) -> None:
+        self._peers = peers
+
+    async def join(self, flight: Flight) -> Response | None:
+        """See Peers."""
+        for peers in self._peers:
+            if (response := await peers.join(flight)) is not None:
+                return response
+        return None
+
+    def landed(self, flight: Flight) -> None:
+        """See Peers."""
+        for peers in reversed(self._peers):
+            peers.landed(flight)
 
 
 class Collapse:

@@ -12,6 +12,7 @@ from typing import Literal
 import structlog
 
 from addons import Parts, chain, repeats
+from addons.collapse import Peers, PeersInTurn
 from addons.identify import Identify
 from addons.meter import Meter
 from config.prices import load_prices
@@ -154,9 +155,13 @@ class Skinflint:
         give_up_at = time.monotonic() + self._settings.drain.timeout_s
         if self._peers is not None:
             self._peers.refuse()
+        if self._cache.flights is not None:
+            self._cache.flights.refuse()
         cut_off = await self._bridge.drain(self._settings.drain.timeout_s)
         if self._peers is not None:
             cut_off += await self._peers.stop(max(0.0, give_up_at - time.monotonic()))
+        if self._cache.flights is not None:
+            cut_off += await self._cache.flights.stop(max(0.0, give_up_at - time.monotonic()))
         if cut_off:
             log.warning("exchanges_cut_off", count=cut_off, after_s=self._settings.drain.timeout_s)
         await self._edge.stop()
@@ -226,7 +231,7 @@ class Skinflint:
             tasks=self._tasks,
             fingerprint_key=self._cache.key,
             extra=extra_stages(),
-            peers=self._peers,
+            peers=self._all_peers(),
             semantic=self._semantic,
         )
         stages = chain(settings, parts)
@@ -239,6 +244,11 @@ class Skinflint:
             pool=outlet.pool,
             repeats=repeats(stages, settings, parts),
         )
+
+    def _all_peers(self) -> Peers | None:
+        """Whose calls may be joined: those of this machine's workers, then those of other replicas."""
+        kinds: list[Peers] = [peers for peers in (self._peers, self._cache.flights) if peers is not None]
+        return PeersInTurn(*kinds) if len(kinds) > 1 else next(iter(kinds), None)
 
     def _load_prices(self) -> None:
         """The price list takes 0.2 s and 10 MB: not before there is a client, and beside the first call."""

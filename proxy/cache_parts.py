@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from config.schema import Settings
+from proxy.fleet.flights import FleetFlights
 from proxy.fleet.key import kept_key, key_of_file
 from proxy.fleet.membership import Membership
 from proxy.fleet.store import RedisStore
@@ -98,6 +99,15 @@ class CacheParts:
         sealed = outer if keys is not None else ()
         self.store = Tiers(self.near, outer, self.rules, tasks, Admission(sealed))
         self.invalidations = Invalidations(self.store, keepers, clock=time.time)
+        self.flights: FleetFlights | None = None
+        if self.fleet is not None and settings.collapse.enabled and settings.collapse.fleet:
+            self.flights = FleetFlights(
+                self.fleet.link,
+                cache.redis.prefix,
+                settings.collapse,
+                self._sealer(keys, Dictionaries(trains=False)),
+                self.store.written,
+            )
 
     def vectors(self, settings: Settings) -> "SharedIndex | None":
         """Where replicas share what they were asked, if the settings want that."""
@@ -129,6 +139,8 @@ class CacheParts:
             await self.disk.ready(_DISK_OPEN_S)
         if self.fleet is not None:
             await self.fleet.start()
+        if self.flights is not None:
+            self.flights.start()
 
     def apply(self, settings: Settings) -> None:
         """What can change while it runs."""

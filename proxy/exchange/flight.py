@@ -60,6 +60,11 @@ class Flight:
         return bool(self._readers) or not self._was_joined
 
     @property
+    def is_replayable(self) -> bool:
+        """All that was received is still there: a reader that joins now gets everything."""
+        return self._received <= self._keep
+
+    @property
     def kept_bytes(self) -> int:
         """What is held for readers."""
         return self.history.held

@@ -211,6 +211,7 @@ class Exchange:
     stored_usage: Usage | None = None  # its tokens
     stored_cost_nanousd: int | None = None  # what it had cost
     replayed: object | None = field(default=None, repr=False)  # the store's entry that answers this call
+    landed_lately: bool = False  # another replica that made this very call has its answer, since a moment ago
     seen_before: bool = False  # `would_answer_again`, and an identical call was answered within the ttl
     call: UpstreamCall | None = None
     pieced: Pieced | None = None  # None: answered in one piece

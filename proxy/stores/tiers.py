@@ -6,8 +6,10 @@ has its own deadline and its own breaker. No entry that a rule of invalidation c
 comes from. An answer past its time to live is only given when no tier has a newer one.
 """
 
+import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -43,6 +45,8 @@ class Tiers:
         self._admission = admission
         self._clock = clock
         self._pending_bytes = 0
+        self._writing: Counter[bytes] = Counter()  # writes under way
+        self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}  # for them to end
         self.dropped = 0  # writes to outer tiers that were not made, because too many were under way
 
     def peek(self, key: bytes) -> Entry | None:
@@ -53,13 +57,18 @@ class Tiers:
         return entry
 
     async def get(self, key: bytes) -> Entry | None:
-        found = await self.near.get(key)
-        if found is not None and self.rules.is_dead(key, found):
-            await self.near.delete(key)
-            found = None
+        found = await self.get_near(key)
         if not self.outer or (found is not None and found.age(self._clock()) <= found.ttl_s):
             return found
         return await self._further_out(key, found)
+
+    async def get_near(self, key: bytes) -> Entry | None:
+        """What the first tier has."""
+        found = await self.near.get(key)
+        if found is not None and self.rules.is_dead(key, found):
+            await self.near.delete(key)
+            return None
+        return found
 
     async def _further_out(self, key: bytes, found: Entry | None) -> Entry | None:
         for index, store in enumerate(self.outer):
@@ -81,8 +90,12 @@ class Tiers:
     async def put(self, key: bytes, entry: Entry) -> None:
         if self.rules.is_dead(key, entry):
             return  # it was invalidated while it was under way
-        await self.near.put(key, entry)
-        self._write(key, entry, [store for store in self.outer if self._admission.admits(store, key, entry)])
+        self._writing[key] += 1
+        try:
+            await self.near.put(key, entry)
+            self._write(key, entry, [store for store in self.outer if self._admission.admits(store, key, entry)])
+        finally:
+            self._wrote(key)
 
     def _write(self, key: bytes, entry: Entry, stores: Sequence[Store]) -> None:
         size = len(entry.body)
@@ -91,6 +104,7 @@ class Tiers:
                 self.dropped += 1
                 continue
             self._pending_bytes += size
+            self._writing[key] += 1
             self._tasks.spawn(self._put(store, key, entry, size), name="cache write")
 
     async def _put(self, store: Store, key: bytes, entry: Entry, size: int) -> None:
@@ -100,6 +114,23 @@ class Tiers:
             return  # counted and said by the tier itself
         finally:
             self._pending_bytes -= size
+            self._wrote(key)
+
+    async def written(self, key: bytes) -> None:
+        """Return when nothing is being written under this key any more, in any tier."""
+        while key in self._writing:
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(key, []).append(waiting)
+            await waiting
+
+    def _wrote(self, key: bytes) -> None:
+        self._writing[key] -= 1
+        if self._writing[key]:
+            return
+        del self._writing[key]
+        for waiting in self._waiting.pop(key, ()):
+            if not waiting.done():
+                waiting.set_result(None)
 
     async def delete(self, key: bytes) -> bool:
         was_there = await self.near.delete(key)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 
-from proxy.workers.frames import HEADER, KINDS, MAX_FRAME_BYTES, Kind, PeerError, frame
+from proxy.exchange.frames import HEADER, KINDS, MAX_FRAME_BYTES, Kind, PeerError, frame
 
 _UNREAD_BYTES: Final = 262_144  # above it reading stops, until half of it has been heard
 

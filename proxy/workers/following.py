@@ -10,9 +10,7 @@ import time
 from pathlib import Path
 
 from proxy.exchange.errors import UpstreamError
-from proxy.exchange.model import Body, Exchange, Response, UpstreamCall
-from proxy.workers.conversation import Conversation, Patience
-from proxy.workers.frames import (
+from proxy.exchange.frames import (
     CallState,
     Head,
     Kind,
@@ -22,6 +20,8 @@ from proxy.workers.frames import (
     parse_failed,
     parse_head,
 )
+from proxy.exchange.model import Body, Exchange, Response, UpstreamCall
+from proxy.workers.conversation import Conversation, Patience
 
 
 async def follow(socket: Path, owner: int, key: bytes, exchange: Exchange, patience: Patience) -> Response | None:

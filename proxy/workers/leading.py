@@ -16,10 +16,10 @@ import structlog
 
 from proxy.exchange.errors import ExchangeError
 from proxy.exchange.flight import Flight
+from proxy.exchange.frames import CHUNK_BYTES, Kind, PeerError, asked, end, failed, frame, head
 from proxy.exchange.model import Response
 from proxy.tasks import TaskSet
 from proxy.workers.conversation import Conversation, Patience
-from proxy.workers.frames import CHUNK_BYTES, Kind, PeerError, asked, end, failed, frame, head
 
 log = structlog.get_logger(__name__)
 

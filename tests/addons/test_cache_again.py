@@ -7,8 +7,11 @@ from addons.cache_again import CacheAgain
 from proxy.exchange.cache_control import Directives
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
-from proxy.stores.base import Store
+from proxy.stores.admission import Admission
+from proxy.stores.base import Entry, Store
 from proxy.stores.memory import MemoryStore
+from proxy.stores.rules import Rules
+from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 from tests.addons.streams import BrokenStore, chatting, cost, no_renewals
 from tests.support.exchanges import CHAT_ANSWER, JSON, Origin, answer, calling, settings
@@ -72,3 +75,29 @@ async def test_who_wants_a_fresh_answer_gets_it() -> None:
 async def test_a_store_that_fails_is_the_stages_own_failure() -> None:
     with pytest.raises(ConnectionError):  # the guard steps over it
         await asked(BrokenStore(), missed())
+
+
+class Counted(MemoryStore):
+    """How often it was asked."""
+
+    asked = 0
+
+    async def get(self, key: bytes) -> Entry | None:
+        self.asked += 1
+        return await super().get(key)
+
+
+@pytest.mark.parametrize(("landed_lately", "asked"), [(False, 0), (True, 1)])
+async def test_what_is_outside_the_machine_is_asked_only_when_another_replica_has_landed(
+    landed_lately: bool, asked: int
+) -> None:
+    far = Counted(1 << 20)
+    store = Tiers(MemoryStore(1 << 20), (far,), Rules(), TaskSet(), Admission(), clock=lambda: 1_000_000.0)
+    await calling(stage(store), end=Origin(answer(b"fresh")))(missed(landed_lately=landed_lately))
+    assert far.asked == asked
+
+
+async def test_what_is_near_is_found_whoever_made_the_call() -> None:
+    store = Tiers(await filled(), (), Rules(), TaskSet(), Admission(), clock=lambda: 1_000_000.0)
+    response, upstream = await asked(store, missed())
+    assert (response.body, upstream) == (CHAT_ANSWER, 0)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from addons.cache import CacheStage
-from addons.collapse import Collapse
+from addons.collapse import Collapse, PeersInTurn
 from addons.observe import Observe
 from proxy.exchange.cache_control import parse
 from proxy.exchange.errors import UpstreamError
@@ -231,6 +231,33 @@ async def test_a_call_that_no_peer_makes_is_made_here() -> None:
     together.bodies[0].end()
     assert await asyncio.gather(*map(consumed, responses)) == [b"".join(WHOLE)] * 3
     assert [each.outcome for each in called] == [Outcome.BYPASS, Outcome.COLLAPSED, Outcome.COLLAPSED]
+
+
+async def test_of_several_kinds_of_peers_the_next_is_asked_where_the_nearer_one_makes_no_call() -> None:
+    near, far = OnePeer(), OnePeer()
+    together = Together(PeersInTurn(near, far))
+    called = chatting()
+    near.answer.set_result(None)
+    far.answer.set_result(answer(Pieces(FIRST, DONE), headers=SSE))
+    assert await consumed(await together.ask(called)) == FIRST + DONE
+    assert called.outcome is Outcome.COLLAPSED
+    assert (len(near.landings), len(far.landings)) == (1, 1)
+
+
+async def test_a_call_that_a_near_peer_makes_is_not_asked_of_the_far_ones() -> None:
+    near, far = OnePeer(), OnePeer()
+    near.answer.set_result(answer(Pieces(FIRST, DONE), headers=SSE))
+    assert await consumed(await Together(PeersInTurn(near, far)).ask(chatting())) == FIRST + DONE
+    assert not far.answer.done()
+
+
+async def test_a_call_that_no_kind_of_peer_makes_is_made_here() -> None:
+    peers = [OnePeer(), OnePeer()]
+    for peer in peers:
+        peer.answer.set_result(None)
+    together = Together(PeersInTurn(*peers))
+    await together.ask(chatting())
+    assert len(together.bodies) == 1
 
 
 async def test_what_the_peers_have_stored_meanwhile_is_a_hit_for_all() -> None:

@@ -343,3 +343,16 @@ async def test_giving_the_whole_set_of_tasks_up_fails_every_reader() -> None:
             await reader.read()
         assert raised.value.code == "connection_terminated"
     assert course.fed.closed == 1
+
+
+async def test_a_flight_can_be_replayed_as_long_as_nothing_of_it_was_let_go() -> None:
+    fed = Fed()
+    course = Course(keep=10, body=fed).start()
+    await course.joined()
+    assert course.flight.is_replayable
+    fed.feed(b"0123456789")
+    await turns()
+    assert course.flight.is_replayable
+    fed.feed(b"0")
+    await turns()
+    assert not course.flight.is_replayable

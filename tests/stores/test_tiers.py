@@ -170,3 +170,29 @@ async def test_clearing_waits_for_memory_alone(several: Several) -> None:
 async def test_each_tier_says_how_it_is(several: Several) -> None:
     assert [stats.tier for stats in several.tiers.each_stats()] == ["memory"] * 3
     assert several.tiers.stats().tier == "memory"
+
+
+async def test_that_a_key_is_written_is_heard_when_the_last_tier_has_it(several: Several) -> None:
+    await several.tiers.put(key(), entry())
+    waiting = [asyncio.ensure_future(several.tiers.written(key())) for _ in range(3)]
+    several.one.may.set()
+    await asyncio.sleep(0)
+    assert not any(each.done() for each in waiting)
+    waiting.pop().cancel()
+    several.other.is_down = True
+    several.other.may.set()
+    await asyncio.gather(*waiting)
+    assert await several.one.get(key()) is not None
+
+
+async def test_where_nothing_is_written_nobody_waits(several: Several) -> None:
+    async with asyncio.timeout(1):
+        await several.tiers.written(key())
+
+
+async def test_what_is_near_is_found_without_asking_further_and_dead_answers_are_not(several: Several) -> None:
+    await several.near.put(key(), entry())
+    assert await several.tiers.get_near(key()) == entry()
+    several.rules.add(Rule(Kind.ALL, "", 5))
+    assert await several.tiers.get_near(key()) is None
+    assert several.one.asked == 0

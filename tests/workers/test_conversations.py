@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from proxy.exchange import frames
 from proxy.exchange.errors import UpstreamError
+from proxy.exchange.frames import Kind, PeerError, frame
 from proxy.exchange.model import Response
-from proxy.workers import frames
 from proxy.workers.claims import owner_of
 from proxy.workers.conversation import Conversation, Patience
 from proxy.workers.following import follow
-from proxy.workers.frames import Kind, PeerError, frame
 from proxy.workers.leading import FlightServer
 from tests.addons.streams import chatting, consumed
 from tests.support.exchanges import SSE

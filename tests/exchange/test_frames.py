@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.exchange import frames
 from proxy.exchange.errors import ExchangeError, Refusal, UpstreamError
+from proxy.exchange.frames import HEADER, CallState, Kind, PeerError
 from proxy.exchange.model import Response, UpstreamCall
 from proxy.exchange.usage import Usage
-from proxy.workers import frames
-from proxy.workers.frames import HEADER, CallState, Kind, PeerError
 
 CALL = UpstreamCall(
     started_at=1.5,
@@ -93,3 +93,35 @@ def test_other_json_is_not_understood(said: object) -> None:
     for parse in (frames.parse_head, frames.parse_end, frames.parse_failed):
         with pytest.raises(PeerError):
             parse(orjson.dumps(said))
+
+
+def test_messages_of_several_frames_come_apart_as_they_were_put_together() -> None:
+    message = frames.at(70) + frames.frame(Kind.CHUNK, b"piece") + frames.end(CALL)
+    said = list(frames.each(message))
+    assert [kind for kind, _ in said] == [Kind.AT, Kind.CHUNK, Kind.END]
+    assert frames.parse_at(said[0][1]) == 70
+    assert said[1][1] == b"piece"
+    assert frames.parse_end(said[2][1]) == CallState.of(CALL)
+
+
+@pytest.mark.parametrize(
+    "message", [b"\0", b"\0\0\0\x05\x05abc", b"\0\0\0\0\xff", frames.frame(Kind.CHUNK, b"abc")[:-1]]
+)
+def test_a_message_that_is_cut_off_is_not_understood(message: bytes) -> None:
+    with pytest.raises(PeerError):
+        list(frames.each(message))
+
+
+def test_a_position_has_its_length() -> None:
+    with pytest.raises(PeerError):
+        frames.parse_at(b"\0")
+
+
+@pytest.mark.parametrize("call", [CALL, UpstreamCall(started_at=7.0)], ids=["ended", "begun"])
+def test_times_cross_between_clocks(call: UpstreamCall) -> None:
+    """Said when one clock shows 100, and heard when the other shows 1,000."""
+    state = frames.parse_end(payload(frames.end(call, 100.0), Kind.END), 1_000.0)
+    assert state is not None
+    assert state.started_at == call.started_at + 900
+    assert state.first_byte_at == (None if call.first_byte_at is None else call.first_byte_at + 900)
+    assert state.ended_at == (None if call.ended_at is None else call.ended_at + 900)

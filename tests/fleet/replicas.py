@@ -1,0 +1,109 @@
+"""Replicas of one fleet for tests: the stages that share calls, each with its own link to a real Redis, on one loop."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from addons.cache import CacheStage
+from addons.cache_again import CacheAgain
+from addons.collapse import Collapse
+from addons.observe import Observe
+from config.schema import Settings
+from proxy.exchange.model import Exchange, Response
+from proxy.fleet.flights import FleetFlights
+from proxy.fleet.link import LinkSettings, RedisLink
+from proxy.fleet.store import RedisStore
+from proxy.stores.admission import Admission
+from proxy.stores.keyfile import KeyFile
+from proxy.stores.memory import MemoryStore
+from proxy.stores.rules import Rules
+from proxy.stores.sealer import Sealer
+from proxy.stores.tiers import Tiers
+from proxy.tasks import TaskSet
+from tests.addons.streams import cost, no_renewals
+from tests.support.exchanges import SSE, Fed, answer, calling
+from tests.support.waiting import until
+
+PREFIX = "test"
+# Longer deadlines than the defaults: these are about what happens, on a machine that may be busy.
+READ_S, WRITE_S = 0.5, 0.5
+
+
+class Replica:
+    """One of them. `bodies`: what its calls upstream are answered with, fed by the test; `answers`: given before."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self.link = RedisLink(LinkSettings(url, read_timeout_s=READ_S, write_timeout_s=WRITE_S)).start()
+        self.tasks = TaskSet()
+        self.store = Tiers(
+            MemoryStore(1 << 20), [RedisStore(self.link, prefix=PREFIX)], Rules(), self.tasks, Admission()
+        )
+        keys = settings.cache.encryption.key_file
+        sealer = Sealer(None if keys is None else KeyFile(keys))
+        self.peers = FleetFlights(self.link, PREFIX, settings.collapse, sealer, self.store.written)
+        cache = CacheStage(self.store, settings, self.tasks, cost, no_renewals(), stamp=lambda: self.store.rules.stamp)
+        self.stage = Collapse(settings, self.tasks, self.peers)
+        self._stages = (cache, self.stage, CacheAgain(cache), Observe(TaskSet()))
+        self.calls = 0  # streams that were begun upstream
+        self.bodies: list[Fed] = []
+        self.answers: list[Response | Exception] = []
+
+    def readers(self) -> int:
+        """How many share the calls that this one makes, other replicas included."""
+        return sum(flight.readers for flight in self.stage._flights.values())
+
+    async def origin(self, called: Exchange) -> Response:
+        """Gives the scripted answers, then streams that the test feeds."""
+        if self.answers:
+            scripted = self.answers.pop(0)
+            if isinstance(scripted, Exception):
+                raise scripted
+            return scripted
+        self.calls += 1
+        self.bodies.append(Fed())
+        return answer(self.bodies[-1], headers=SSE)
+
+    async def ask(self, called: Exchange) -> Response:
+        """What the edge does."""
+        return await calling(*self._stages, end=self.origin)(called)
+
+    async def vanish(self) -> None:
+        """As a process that is killed: nothing is said or heard from now on."""
+        await self.peers._keeping.cancel()
+        await self.link.close()
+
+    async def stop(self) -> None:
+        """Leave."""
+        await self.peers.stop(0)
+        await self.tasks.cancel()
+        await self.link.close()
+
+
+class Fleet:
+    """All of them."""
+
+    def __init__(self, urls: list[str], settings: Settings) -> None:
+        self.replicas = [Replica(url, settings) for url in urls]
+
+    @property
+    def upstream_calls(self) -> int:
+        """Streams that were begun upstream by all of them."""
+        return sum(replica.calls for replica in self.replicas)
+
+    @property
+    def claimed(self) -> int:
+        """Claims that are held by all of them."""
+        return sum(replica.peers.claimed for replica in self.replicas)
+
+
+@contextlib.asynccontextmanager
+async def fleet(*urls: str, settings: Settings | None = None) -> AsyncIterator[Fleet]:
+    """Replicas at these places, until the block is left."""
+    made = Fleet(list(urls), settings or Settings())
+    try:
+        for replica in made.replicas:
+            replica.peers.start()
+        await until(lambda: all(each.link.stats().connections >= 3 for each in made.replicas), "all have connected")
+        yield made
+    finally:
+        for replica in made.replicas:
+            await replica.stop()
