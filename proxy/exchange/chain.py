@@ -78,7 +78,8 @@ class _Next:
         self.response: Response | None = None
         self.failure: BaseException | None = None
 
-    def __call__(self, exchange: Exchange) -> Awaitable[Response]:
+    def ask(self, exchange: Exchange) -> Awaitable[Response]:
+        """A Handler."""
         return self._following(exchange, self if exchange is self._exchange else None)
 
 
@@ -121,7 +122,7 @@ def guard(stage: Stage, following: _Noting, on_failure: OnStageFailure) -> _Noti
         call_next = _Next(following, exchange)
         try:
             try:
-                response = await handle(exchange, call_next)
+                response = await handle(exchange, call_next.ask)
             except ExchangeError:
                 raise
             except Exception as failure:
