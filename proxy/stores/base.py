@@ -114,6 +114,15 @@ class Peeking(Protocol):
         ...
 
 
+@runtime_checkable
+class Offered(Protocol):
+    """A store outside this process whose `put` never waits."""
+
+    def offer(self, key: bytes, entry: Entry) -> None:
+        """As `put`."""
+        ...
+
+
 class Store(Protocol):
     """One tier. Those outside this process may raise StoreUnavailableError wherever they are awaited."""
 
