@@ -64,7 +64,7 @@ class Sealer:
         entry = opened(plain, key)
         if entry is None or not was_packed:
             return entry
-        entry.body, entry.packed = self.dictionaries.plain.compress(entry.body), True
+        entry.body, entry.packed = self.dictionaries.packed(entry.body), True
         return entry
 
     # -- dictionaries, for the stores that keep them beside their entries
