@@ -11,7 +11,7 @@ Cache-Control is obeyed (RFC 9111), and every answer says what happened (RFC 921
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from addons.buckets import bucket_key, bucket_of
 from addons.renewals import Renewals
@@ -167,7 +167,7 @@ class CacheStage:
             self._asked_since.popitem(last=False)
         return was_asked and share * ttl < age <= ttl
 
-    async def _fetched(self, exchange: Exchange, key: bytes, found: Entry | None, call_next: Handler) -> Response:
+    def _fetched(self, exchange: Exchange, key: bytes, found: Entry | None, call_next: Handler) -> Awaitable[Response]:
         """The answer from upstream; a stale one instead, where the origin fails and the policy lets that be."""
         directives = exchange.directives
         exchange.outcome = Outcome.MISS
@@ -177,7 +177,10 @@ class CacheStage:
         if not directives.unkept:
             exchange.watchers.append(self._watcher(exchange))
         if found is None or not self._may_stand_in(exchange, found):
-            return await call_next(exchange)
+            return call_next(exchange)
+        return self._fetched_or_stale(exchange, found, call_next)
+
+    async def _fetched_or_stale(self, exchange: Exchange, found: Entry, call_next: Handler) -> Response:
         try:
             response = await call_next(exchange)
         except UpstreamError as failure:

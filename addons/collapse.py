@@ -5,6 +5,7 @@ several workers or replicas, the flight of one may follow that of another, and a
 """
 
 import functools
+from collections.abc import Awaitable
 from typing import Protocol
 
 from config.schema import Settings
@@ -70,20 +71,20 @@ class Collapse:
         """See proxy.exchange.chain.Choosy."""
         return exchange.collapses and exchange.answers_again and exchange.fingerprint is not None
 
-    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+    def handle(self, exchange: Exchange, call_next: Handler) -> Awaitable[Response]:
         key = exchange.fingerprint
         if key is None or not self.concerns(exchange):
-            return await call_next(exchange)
+            return call_next(exchange)
         if exchange.directives.no_store or exchange.directives.no_cache:
-            return await call_next(exchange)  # this client wants an answer of its own
+            return call_next(exchange)  # this client wants an answer of its own
         flight = self._flights.get(key)
         if flight is not None and self._may_join(exchange, flight):
-            return await self._follow(exchange, flight)
+            return self._follow(exchange, flight)
         flight = Flight(exchange, keep_bytes=self._keep_bytes, lag_bytes=self._lag_bytes)
         self._flights[key] = flight
         handler = call_next if self._peers is None else self._among(self._peers, flight, call_next)
         flight.start(self._tasks, handler, functools.partial(self._forget, key, flight))
-        return await flight.join()
+        return flight.join()
 
     def _may_join(self, exchange: Exchange, flight: Flight) -> bool:
         """A call that came after an invalidation gets no answer that was under way before it."""

@@ -1,7 +1,8 @@
 """The proxy under `valgrind --tool=callgrind`, and how many instructions it has executed since a moment.
 
 Rules: nothing is counted until `instrument`; a count begins and ends while the proxy is quiet, when all its threads
-sleep, so it is the cost of what was asked in between. Valgrind's files stay in the directory given.
+sleep and nothing is gathered for the disk any more, so it is the cost of what was asked in between.
+Valgrind's files stay in the directory given.
 """
 
 import json
@@ -21,6 +22,7 @@ from bench.processes import PROXY_CORE, Program
 from bench.target import Target
 from bench.work import HOST
 from proxy.runtime import Runtime, read_file
+from proxy.stores.disk_writer import GATHER_S
 
 ROUND: Final = 100  # calls of a round, and rows of one write to the ledger
 _READY_S: Final = 300.0  # valgrind starts a program some twenty times slower
@@ -28,6 +30,7 @@ _CONTROL_S: Final = 60.0
 _QUIET_S: Final = 60.0
 _IDLE_S: Final = 5.0  # the slowest of the clocks
 _LOOK_EVERY_S: Final = 0.005
+_GATHERED_S: Final = GATHER_S + 0.3
 _QUIET_LOOKS: Final = 4  # one after another: a thread that wakes another one up is seen by one of them
 _SETTINGS: Final = ("log.level=warning", f"ledger.batch_rows={ROUND}", "ledger.flush_s=86400")  # by count, not by clock
 
@@ -94,18 +97,24 @@ class CountedProxy:
 
     def begin(self) -> None:
         """Count from here, once the proxy is quiet."""
-        self.wait_until_quiet()
+        self._settle()
         self._control("zero")
         self._began_at = time.monotonic()
 
     def end(self) -> tuple[float, Path]:
         """Instructions since `begin` until the proxy was quiet, and the file that says where."""
-        self.wait_until_quiet()
+        self._settle()
         idle = self._idle_rate * (time.monotonic() - self._began_at)
         self._control("dump")
         self._dumps += 1
         file = self._directory / f"counted.{self._dumps}"
         return total(file.read_text(errors="replace")) - idle, file
+
+    def _settle(self) -> None:
+        """Until what was asked is done, with what the disk tier writes behind it."""
+        self.wait_until_quiet()
+        time.sleep(_GATHERED_S)
+        self.wait_until_quiet()
 
     def wait_until_quiet(self) -> None:
         """Until all threads sleep. Raises BenchFailed when they never do."""

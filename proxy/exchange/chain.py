@@ -5,8 +5,9 @@ one handler, once per settings snapshot. Each stage stands behind a guard: an ex
 stepped over, with the response (or the error) the rest of the chain had already given, or else by going on without it.
 Only an ExchangeError passes: that is a stage's way of answering no.
 
-A stage in between costs every call two coroutines. So stages that never wait are `Step`s, and a row of them shares one;
-and a `Choosy` stage is left out for calls that do not concern it.
+A stage in between costs every call two coroutines, its guard's and its own, or one where `handle` only decides whose
+coroutine answers. So stages that never wait are `Step`s, and a row of them shares one; and a `Choosy` stage is left out
+for calls that do not concern it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +28,7 @@ class Stage(Protocol):
         """Stable: stands in metrics, logs and settings."""
         ...
 
-    async def handle(self, exchange: Exchange, call_next: Handler) -> Response:
+    def handle(self, exchange: Exchange, call_next: Handler) -> Awaitable[Response]:
         """Answer the exchange. Raises ExchangeError to refuse; anything else is this stage's own failure."""
         ...
 
@@ -65,107 +66,142 @@ class Choosy(Protocol):
 
 
 class _Next:
-    """The rest of the chain, remembering what it gave for this exchange. What a stage asks it for another exchange of
-    its own making is that stage's business."""
+    """The rest of the chain as a stage sees it. What the rest gave for the guarded exchange it notes here itself: a
+    coroutine in between would be one more for each stage of each call. What a stage asks for another exchange of its
+    own making is that stage's business."""
 
-    __slots__ = ("_exchange", "_handler", "failure", "response")
+    __slots__ = ("_exchange", "_following", "failure", "response")
 
-    def __init__(self, handler: Handler, exchange: Exchange) -> None:
-        self._handler = handler
+    def __init__(self, following: "_Noting", exchange: Exchange) -> None:
+        self._following = following
         self._exchange = exchange
         self.response: Response | None = None
         self.failure: BaseException | None = None
 
-    async def __call__(self, exchange: Exchange) -> Response:
-        if exchange is not self._exchange:
-            return await self._handler(exchange)
+    def ask(self, exchange: Exchange) -> Awaitable[Response]:
+        """A Handler."""
+        return self._following(exchange, self if exchange is self._exchange else None)
+
+
+class _Noting(Protocol):
+    """A Handler that notes what it gives with whoever asks for that."""
+
+    def __call__(self, exchange: Exchange, asker: _Next | None = None) -> Awaitable[Response]: ...
+
+
+def noting(handler: Handler) -> _Noting:
+    """`handler` as the guards want it."""
+
+    async def noted(exchange: Exchange, asker: _Next | None = None) -> Response:
         try:
-            response = self.response = await self._handler(exchange)
+            response = await handler(exchange)
         except BaseException as failure:
-            self.failure = failure
+            if asker is not None:
+                asker.failure = failure
             raise
+        if asker is not None:
+            asker.response = response
         return response
 
+    return noted
 
-def guard(stage: Stage, following: Handler, on_failure: OnStageFailure) -> Handler:
+
+def guard(stage: Stage, following: _Noting, on_failure: OnStageFailure) -> _Noting:
     """`stage` in front of `following`, such that the stage's own failures never fail the exchange."""
     handle, name = stage.handle, stage.name
 
-    async def guarded(exchange: Exchange) -> Response:
+    async def stepped_over(exchange: Exchange, call_next: _Next, failure: Exception) -> Response:
+        on_failure(name, exchange, failure)
+        if call_next.response is not None:
+            return call_next.response
+        if call_next.failure is not None:
+            raise call_next.failure from failure
+        return await following(exchange)
+
+    async def guarded(exchange: Exchange, asker: _Next | None = None) -> Response:
         call_next = _Next(following, exchange)
         try:
-            return await handle(exchange, call_next)
-        except ExchangeError:
-            raise
-        except Exception as failure:
-            if failure is call_next.failure:
+            try:
+                response = await handle(exchange, call_next.ask)
+            except ExchangeError:
                 raise
-            on_failure(name, exchange, failure)
-            if call_next.response is not None:
-                return call_next.response
-            if call_next.failure is not None:
-                raise call_next.failure from failure
-            return await following(exchange)
+            except Exception as failure:
+                if failure is call_next.failure:
+                    raise
+                response = await stepped_over(exchange, call_next, failure)
+        except BaseException as failure:
+            if asker is not None:
+                asker.failure = failure
+            raise
         finally:
             # Its traceback knows this frame: they would keep each other, and the exchange, until a collection.
             call_next.failure = None
+        if asker is not None:
+            asker.response = response
+        return response
 
     return guarded
 
 
-def in_turn(steps: Sequence[Step], following: Handler, on_failure: OnStageFailure) -> Handler:
+def in_turn(steps: Sequence[Step], following: Handler, on_failure: OnStageFailure) -> _Noting:
     """A row of steps in front of `following`, each guarded as a stage is."""
     befores = [(step.name, step.before) for step in steps if type(step).before is not Step.before]
     afters = [(step.name, step.after) for step in reversed(steps) if type(step).after is not Step.after]
 
-    async def stepped(exchange: Exchange) -> Response:
-        for name, before in befores:
-            try:
-                before(exchange)
-            except ExchangeError:
-                raise
-            except Exception as failure:
-                on_failure(name, exchange, failure)
-        response = await following(exchange)
-        for name, after in afters:
-            try:
-                response = after(exchange, response)
-            except ExchangeError:
-                raise
-            except Exception as failure:
-                on_failure(name, exchange, failure)
+    async def stepped(exchange: Exchange, asker: _Next | None = None) -> Response:
+        try:
+            for name, before in befores:
+                try:
+                    before(exchange)
+                except ExchangeError:
+                    raise
+                except Exception as failure:
+                    on_failure(name, exchange, failure)
+            response = await following(exchange)
+            for name, after in afters:
+                try:
+                    response = after(exchange, response)
+                except ExchangeError:
+                    raise
+                except Exception as failure:
+                    on_failure(name, exchange, failure)
+        except BaseException as failure:
+            if asker is not None:
+                asker.failure = failure
+            raise
+        if asker is not None:
+            asker.response = response
         return response
 
     return stepped
 
 
-def passed_by(stage: Choosy, guarded: Handler, following: Handler, on_failure: OnStageFailure) -> Handler:
+def passed_by(stage: Choosy, guarded: _Noting, following: _Noting, on_failure: OnStageFailure) -> _Noting:
     """`guarded` for the calls that concern its stage; `following`, without another coroutine, for all others."""
     concerns, name = stage.concerns, stage.name
 
-    def chosen(exchange: Exchange) -> Awaitable[Response]:
+    def chosen(exchange: Exchange, asker: _Next | None = None) -> Awaitable[Response]:
         try:
             handler = guarded if concerns(exchange) else following
         except Exception as failure:
             on_failure(name, exchange, failure)
             handler = following
-        return handler(exchange)
+        return handler(exchange, asker)
 
     return chosen
 
 
 def compose(stages: Sequence[Stage], terminal: Handler, on_failure: OnStageFailure) -> Handler:
     """Fold the stages, first one outermost, onto the terminal handler."""
-    handler = terminal
+    handler: _Noting | None = None
     row: list[Step] = []
     for stage in reversed(stages):
         if isinstance(stage, Step):
             row.insert(0, stage)
             continue
         if row:
-            handler, row = in_turn(row, handler, on_failure), []
-        guarded = guard(stage, handler, on_failure)
-        if isinstance(stage, Choosy):
-            guarded = passed_by(stage, guarded, handler, on_failure)
-        handler = guarded
-    return in_turn(row, handler, on_failure) if row else handler
+            handler, row = in_turn(row, handler or terminal, on_failure), []
+        following = handler or noting(terminal)
+        guarded = guard(stage, following, on_failure)
+        handler = passed_by(stage, guarded, following, on_failure) if isinstance(stage, Choosy) else guarded
+    return in_turn(row, handler or terminal, on_failure) if row else handler or terminal

@@ -18,8 +18,11 @@ UNKNOWN: Final = -1  # in a tier's figures: not to be had without asking others
 
 _MIN_PACKED = 512  # below this zstd saves next to nothing, and unpacking costs a microsecond
 LEVEL: Final = 1  # at 4 KB two thirds of what 3 takes, at 16 KB half, for 1 % more bytes
+SHORT_BYTES: Final = 2048
+SHORT_LEVEL: Final = -1  # at 1 KB under half of what 1 takes, to pack and to unpack; the entry is 3 to 5 % larger
 # Contexts are costly to make (a tenth of a hit) and serve one call at a time: for the event loop's thread alone.
 _PACKER = zstandard.ZstdCompressor(level=LEVEL)
+_SHORT_PACKER = zstandard.ZstdCompressor(level=SHORT_LEVEL)
 _UNPACKER = zstandard.ZstdDecompressor()
 # Asked of Python once: asking for each object takes ten times as long as adding lengths up. Besides the texts
 # themselves: a field with its place in a list; an entry with its usage, texts, times, key and list.
@@ -77,7 +80,7 @@ def pack(body: bytes, content_encoding: bytes | None) -> tuple[bytes, bool]:
     if content_encoding or len(body) < _MIN_PACKED:
         return body, False
     # Copied: what zstandard gives keeps the room that it was compressed in, more than the plain bytes took.
-    packed = memoryview(_PACKER.compress(body)).tobytes()
+    packed = memoryview((_PACKER if len(body) > SHORT_BYTES else _SHORT_PACKER).compress(body)).tobytes()
     return (packed, True) if len(packed) < len(body) else (body, False)
 
 
@@ -111,6 +114,15 @@ class Peeking(Protocol):
 
     def peek(self, key: bytes) -> Entry | None:
         """What `get` would give, the same object each time; None also when that is not known without waiting."""
+        ...
+
+
+@runtime_checkable
+class Offered(Protocol):
+    """A store outside this process whose `put` never waits."""
+
+    def offer(self, key: bytes, entry: Entry) -> None:
+        """As `put`."""
         ...
 
 

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 import zstandard
 
-from proxy.stores.base import LEVEL
+from proxy.stores.base import LEVEL, SHORT_BYTES, SHORT_LEVEL
 
 LARGEST_BYTES: Final = 65_536  # of what is compressed with one: beyond it the gain is small
 DICTIONARY_BYTES: Final = 32_768
@@ -40,26 +40,26 @@ log = structlog.get_logger(__name__)
 class Dictionary:
     """One, or none: `NO_DICTIONARY` compresses all the same. Safe from any thread: each has contexts of its own."""
 
-    def __init__(self, content: bytes | None = None) -> None:
+    def __init__(self, content: bytes | None = None, *, level: int = _LEVEL) -> None:
         """Raises ValueError for what is no dictionary."""
         self.content = content
+        self._level = level
         self.number = NO_DICTIONARY
         self._prepared: zstandard.ZstdCompressionDict | None = None
         if content is not None:
             try:
                 self._prepared = zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_FULLDICT)
-                self._prepared.precompute_compress(level=_LEVEL)
+                self._prepared.precompute_compress(level=level)
             except zstandard.ZstdError as error:
                 raise ValueError("no dictionary") from error
             self.number = self._prepared.dict_id()
         self._contexts = threading.local()
 
     def compress(self, plain: _Content) -> bytes:
-        """A frame; without a dictionary, the one that `proxy.stores.base.pack` makes."""
+        """A frame."""
         packer: zstandard.ZstdCompressor | None = getattr(self._contexts, "packer", None)
         if packer is None:
-            level = LEVEL if self._prepared is None else _LEVEL
-            packer = self._contexts.packer = zstandard.ZstdCompressor(level=level, dict_data=self._prepared)
+            packer = self._contexts.packer = zstandard.ZstdCompressor(level=self._level, dict_data=self._prepared)
         return memoryview(packer.compress(plain)).tobytes()  # what it gives keeps more room than it fills
 
     def decompress(self, frame: bytes) -> bytes | None:
@@ -79,7 +79,8 @@ class Dictionaries:
     """Those that are known, and which one new answers are compressed with. Safe from any thread."""
 
     def __init__(self, *, trains: bool = True) -> None:
-        self.plain = Dictionary()
+        self.plain = Dictionary(level=LEVEL)
+        self._short = Dictionary(level=SHORT_LEVEL)
         self.current = self.plain
         self._known: OrderedDict[int, Dictionary] = OrderedDict()
         self._trains = trains
@@ -90,6 +91,10 @@ class Dictionaries:
         self._step = 1
         self._generation = 0
         self._is_training = False
+
+    def packed(self, body: bytes) -> bytes:
+        """The frame that `proxy.stores.base.pack` made of it."""
+        return (self.plain if len(body) > SHORT_BYTES else self._short).compress(body)
 
     def find(self, number: int) -> Dictionary | None:
         """The dictionary of this number, if it is known."""
@@ -109,11 +114,13 @@ class Dictionaries:
 
     def sample(self, plain: bytes) -> None:
         """Something that is stored. Takes no time: it is left out when another thread is at it."""
-        if not self._trains or len(plain) > _SAMPLE_BYTES or not self._lock.acquire(blocking=False):
+        if not self._trains or len(plain) > _SAMPLE_BYTES:
+            return
+        self._seen += 1  # threads may miss each other's: it need not be exact
+        if self._seen % self._step or not self._lock.acquire(blocking=False):
             return
         try:
-            self._seen += 1
-            if self._is_training or self._seen % self._step:
+            if self._is_training:
                 return
             self._samples.append(plain)
             self._sampled_bytes += len(plain)

@@ -29,6 +29,7 @@ DELETE_DEADLINE_S: Final = 5.0
 CLEAR_DEADLINE_S: Final = 30.0
 PENDING_BYTES: Final = 16 * 1024 * 1024  # of bodies that are not written yet; beyond it answers are not kept here
 PENDING: Final = 8_192
+URGENT_BYTES: Final = PENDING_BYTES // 4  # are not gathered any further
 
 
 def _nothing_to_tell(_rules: Sequence[Rule]) -> None:
@@ -112,6 +113,10 @@ class DiskStore:
         return self._counted(entry)
 
     async def put(self, key: bytes, entry: Entry) -> None:
+        """As `offer`."""
+        self.offer(key, entry)
+
+    def offer(self, key: bytes, entry: Entry) -> None:
         """Written soon. Raises StoreUnavailableError when too much waits already, or the disk fails."""
         size = len(entry.body)
         if self._writer.fault is not None or not self._writer.is_running:
@@ -119,11 +124,12 @@ class DiskStore:
         if self._pending_bytes + size > PENDING_BYTES or len(self._pending) >= PENDING:
             raise self._failed("the disk tier has too much to write")
         put = Put(key, entry)
-        self._forget_pending(key)
+        if key in self._pending:
+            self._forget_pending(key)
         self._pending[key] = put
         self._pending_bytes += size
         self._keys.add(key)
-        self._writer.order(put)
+        self._writer.put(put, is_urgent=self._pending_bytes > URGENT_BYTES)
 
     async def delete(self, key: bytes) -> bool:
         """Raises StoreUnavailableError when the disk does not do it within five seconds."""

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from proxy.sqlite_files import make_private
 from proxy.stores.disk_faults import FAULTS, DiskFault, translate
-from proxy.stores.disk_orders import Row, Totals
+from proxy.stores.disk_orders import ROW_BYTES, Row, Totals
 
 APPLICATION_ID: Final = 0x534B4643  # in the file's head: that it is ours
 VERSION: Final = 1
@@ -30,6 +30,14 @@ _PRAGMAS: Final = (
     "journal_size_limit=4194304",
     "cache_size=-1024",
 )
+_INSERT: Final = (
+    "INSERT INTO entries (seq, key, size, used_at, keep_until, content) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (key) DO NOTHING"
+)
+_REPLACE: Final = "UPDATE entries SET size = ?, used_at = ?, keep_until = ?, content = ? WHERE key = ?"
+_SIZE: Final = "SELECT size FROM entries WHERE key = ?"
+_NEWEST: Final = "SELECT max(newest, (SELECT ifnull(max(seq), 0) FROM entries)) FROM totals"
+_COUNT: Final = "UPDATE totals SET entries = entries + ?, bytes = bytes + ?, newest = max(newest, ?)"
 _STEP_ROWS: Final = 256  # deleted in one transaction: others have their turn in between
 _EVICTED_TO: Final = 0.9
 _FREE_SHARE: Final = 0.125  # of the bound: more free pages than this are given back
@@ -47,6 +55,7 @@ class DiskFile:
         self._inode = path.stat().st_ino
         self._page_bytes: int = connection.execute("PRAGMA page_size").fetchone()[0]
         self._entries = self._bytes = 0  # changed by the transaction that is open
+        self._given = 0  # the highest number as that transaction knows it; 0: it has not looked
 
     @classmethod
     def open(cls, path: Path, on_connect: ConnectHook | None = None) -> Self:
@@ -71,15 +80,13 @@ class DiskFile:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, with the totals; other processes take turns. Raises DiskFault."""
         connection = self.connection
-        self._entries = self._bytes = 0
+        self._entries = self._bytes = self._given = 0
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
-                if self._entries or self._bytes:
-                    connection.execute(
-                        "UPDATE totals SET entries = entries + ?, bytes = bytes + ?", (self._entries, self._bytes)
-                    )
+                if self._entries or self._bytes or self._given:
+                    connection.execute(_COUNT, (self._entries, self._bytes, self._given))
                 connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
@@ -88,23 +95,33 @@ class DiskFile:
         except FAULTS as error:
             raise translate(error) from error
 
-    def put(self, row: Row) -> None:
-        """Keep it, in place of an older one."""
-        self._forget_size(row.key)
-        self.connection.execute(
-            "INSERT INTO entries (key, size, used_at, keep_until, content) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (key) DO UPDATE SET size = excluded.size, used_at = excluded.used_at,"
-            " keep_until = excluded.keep_until, content = excluded.content",
-            (row.key, row.size, row.used_at, row.keep_until, row.content),
-        )
-        self._entries += 1
-        self._bytes += row.size
+    def put(self, rows: Sequence[Row]) -> None:
+        """Keep them, in place of older ones. Nearly all are new, so that is tried first."""
+        before: int = self._given or self.connection.execute(_NEWEST).fetchone()[0]
+        values = [
+            (seq, row.key, len(row.content) + ROW_BYTES, row.used_at, row.keep_until, row.content)
+            for seq, row in enumerate(rows, before + 1)
+        ]
+        self._given = before + len(rows)
+        inserted = self.connection.executemany(_INSERT, values).rowcount
+        self._entries += inserted
+        self._bytes += sum([value[2] for value in values])
+        if inserted == len(rows):
+            return
+        kept = {seq for (seq,) in self.connection.execute("SELECT seq FROM entries WHERE seq > ?", (before,))}
+        for seq, key, *replacing in values:
+            if seq not in kept:
+                self._bytes -= self._size_of(key) or 0
+                self.connection.execute(_REPLACE, (*replacing, key))
 
     def delete(self, key: bytes) -> bool:
         """Forget one; False if it was not there."""
-        if not self._forget_size(key):
+        size = self._size_of(key)
+        if size is None:
             return False
         self.connection.execute("DELETE FROM entries WHERE key = ?", (key,))
+        self._entries -= 1
+        self._bytes -= size
         return True
 
     def clear(self) -> int:
@@ -129,13 +146,9 @@ class DiskFile:
             (most,),
         )
 
-    def _forget_size(self, key: bytes) -> bool:
-        found = self.connection.execute("SELECT size FROM entries WHERE key = ?", (key,)).fetchone()
-        if found is None:
-            return False
-        self._entries -= 1
-        self._bytes -= found[0]
-        return True
+    def _size_of(self, key: bytes) -> int | None:
+        found: tuple[int] | None = self.connection.execute(_SIZE, (key,)).fetchone()
+        return None if found is None else found[0]
 
     # -- housekeeping, in transactions of its own
 
@@ -192,9 +205,8 @@ class DiskFile:
 
     def newest(self) -> int:
         """The highest number that an entry has, or had."""
-        rows = self.select("SELECT seq FROM sqlite_sequence WHERE name = 'entries'")
-        seq = rows[0][0] if rows else 0
-        return seq if isinstance(seq, int) else 0
+        newest = self.select("SELECT newest FROM totals")[0][0]
+        return newest if isinstance(newest, int) else 0
 
     def changes(self) -> int:
         """A number that is another one when another process has written."""

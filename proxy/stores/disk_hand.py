@@ -35,36 +35,45 @@ class Hand:
     def take(self, queue: deque[Order], limit_bytes: int) -> None:
         """Fill it, up to where somebody waits in `Reached`."""
         size = 0
+        now = int(self._clock())
+        most = min(HAND_BYTES, limit_bytes // 16)
         while queue and self._reached is None and len(self.steps) < HAND_ORDERS:
-            match queue.popleft():
-                case Reached(event):
-                    self._reached = event
-                case Put() as put:
-                    self._puts.append(put)
-                    row = self._row(put)
-                    if row is None or row.size > limit_bytes // 8:
-                        self.steps.append(Delete(put.key))
-                        continue
-                    self.steps.append(row)
-                    size += row.size
-                    if size > min(HAND_BYTES, limit_bytes // 16):
-                        return
-                case order:
-                    self.steps.append(order)
+            order = queue.popleft()
+            if isinstance(order, Put):  # first: nearly all are
+                self._puts.append(order)
+                row = self._row(order, now)
+                if row is None or row.size > limit_bytes // 8:
+                    self.steps.append(Delete(order.key))
+                    continue
+                self.steps.append(row)
+                size += row.size
+                if size > most:
+                    return
+            elif isinstance(order, Reached):
+                self._reached = order.event
+            else:
+                self.steps.append(order)
 
     def carry_out(self, file: DiskFile) -> list[tuple[Delete | Clear, int]]:
         """All of it, or nothing. Raises DiskFault."""
         results: list[tuple[Delete | Clear, int]] = []
+        rows: list[Row] = []
         with file.transaction():
             for step in self.steps:
+                if isinstance(step, Row):
+                    rows.append(step)
+                    continue
+                if rows:
+                    file.put(rows)
+                    rows = []
                 match step:
-                    case Row():
-                        file.put(step)
                     case Delete():
                         results.append((step, file.delete(step.key)))
                     case Clear():
                         results.append((step, file.clear()))
                         self._sealer.dictionaries.forget()
+            if rows:
+                file.put(rows)
             self._keep_dictionaries(file)
         return results
 
@@ -107,14 +116,14 @@ class Hand:
                     orders.append(order)
         return puts, orders
 
-    def _row(self, put: Put) -> Row | None:
+    def _row(self, put: Put, now: int) -> Row | None:
         entry = put.entry
         try:
             content = self._sealer.seal(entry, put.key)
         except ValueError:
             return None
         keep_until = int(entry.stored_at + entry.ttl_s + self._grace_s) + 1
-        return Row(put.key, content, int(self._clock()), keep_until)
+        return Row(put.key, content, now, keep_until)
 
     def _keep_dictionaries(self, file: DiskFile) -> None:
         """No entry is in the file without what opens it."""

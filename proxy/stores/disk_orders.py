@@ -7,10 +7,10 @@ from typing import Final
 
 from proxy.stores.base import Entry
 
-_ROW_BYTES: Final = 120  # key, indexes and the row's own head, on average
+ROW_BYTES: Final = 120  # key, indexes and the row's own head, on average
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Row and Put are made for every answer: see proxy.stores.base.Entry for why they are not frozen
 class Row:
     """An entry, sealed."""
 
@@ -22,7 +22,7 @@ class Row:
     @property
     def size(self) -> int:
         """What it takes, nearly."""
-        return len(self.content) + _ROW_BYTES
+        return len(self.content) + ROW_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Totals:
     used_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Put:
     """Keep an entry."""
 

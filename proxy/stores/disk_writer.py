@@ -27,7 +27,7 @@ from proxy.stores.disk_reader import DiskReader
 from proxy.stores.rules import Rule
 from proxy.stores.sealer import Sealer
 
-GATHER_S: Final = 0.2  # a crash of the process may lose as much
+GATHER_S: Final = 1.0  # a crash of the process may lose as much
 IDLE_S: Final = 2.0  # between looks for what other processes wrote
 FIRST_RETRY_S: Final = 0.5
 LAST_RETRY_S: Final = 30.0
@@ -104,13 +104,19 @@ class DiskWriter:
         return self._thread.is_alive() and not self._stopping.is_set()
 
     def order(self, order: Order) -> None:
-        """Do it soon; all but putting at once."""
+        """Do it at once."""
         self.queue.append(order)
+        self._urgent.set()
+        self._wake.set()
+
+    def put(self, put: Put, *, is_urgent: bool) -> None:
+        """Do it with others, within a second; at once where much waits."""
+        self.queue.append(put)
         waiting = len(self.queue)
-        if not isinstance(order, Put) or waiting == HAND_ORDERS:
-            self._urgent.set()
+        if waiting == 1:
             self._wake.set()
-        elif waiting == 1:
+        if is_urgent or waiting == HAND_ORDERS:
+            self._urgent.set()
             self._wake.set()
 
     def keep_rule(self, rule: Rule) -> None:

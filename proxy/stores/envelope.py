@@ -26,10 +26,11 @@ _START: Final = _PREFIX.size + _CHECKSUM.size
 type _Value = str | int | float | bool | None
 
 
-def seal(entry: Entry, key: bytes) -> bytes:
-    """The entry as bytes that open only under `key`. Raises ValueError for what cannot be written: a NUL in a field,
-    text or numbers that JSON does not have, more than 4 GiB."""
+def seal(entry: Entry, key: bytes, *, plain: bytes | None = None) -> bytes:
+    """The entry as bytes that open only under `key`; with `plain` as its body, not packed. Raises ValueError for what
+    cannot be written: a NUL in a field, text or numbers that JSON does not have, more than 4 GiB."""
     usage = entry.usage
+    body, packed = (entry.body, entry.packed) if plain is None else (plain, False)
     head = _json(
         [
             entry.stored_at,
@@ -50,10 +51,10 @@ def seal(entry: Entry, key: bytes) -> bytes:
     )
     fields = _joined(entry.headers)
     try:
-        prefix = _PREFIX.pack(VERSION, entry.packed, entry.status, len(head), len(fields), len(entry.body))
+        prefix = _PREFIX.pack(VERSION, packed, entry.status, len(head), len(fields), len(body))
     except struct.error as failure:
         raise ValueError("a status or a length that no answer has") from failure
-    content = b"".join((head, fields, entry.body))
+    content = b"".join((head, fields, body))
     return b"".join((prefix, _CHECKSUM.pack(_sum(key, prefix, content)), content))
 
 
@@ -97,7 +98,7 @@ def opened(sealed: bytes, key: bytes) -> Entry | None:
 
 
 def _sum(key: bytes, prefix: bytes, content: bytes | memoryview) -> int:
-    return zlib.crc32(content, zlib.crc32(prefix, zlib.crc32(key)))
+    return zlib.crc32(content, zlib.crc32(key + prefix))
 
 
 def _json(values: list[object]) -> bytes:

@@ -2,26 +2,26 @@
 
 Rules: a Bloom filter. It may say "perhaps" of a key that is not there (3 in 100 when it is full, 1 in 200 when it was
 just made), never "surely not" of one that is. Keys are never taken out; it is made anew when it is full. It takes one
-byte for each key that it has room for. Used by one thread at a time.
+byte for each key that it has room for, which is a power of two, so that places are found by masks. Used by one thread
+at a time.
 """
 
 from typing import Final
 
 _LEAST: Final = 32_768
-_HALF: Final = 32
-_MASK: Final = (1 << _HALF) - 1
+_HALF: Final = 30  # bits of Python's hash that one place is found by: what fits into one digit of its integers
 
 
 class KeyFilter:
     """Room for `capacity` keys."""
 
-    __slots__ = ("_bits", "_size", "added", "capacity")
+    __slots__ = ("_bits", "_mask", "added", "capacity")
 
     def __init__(self, capacity: int = 0) -> None:
-        self.capacity = max(capacity, _LEAST)
+        self.capacity = 1 << (max(capacity, _LEAST) - 1).bit_length()
         self.added = 0
         self._bits = bytearray(self.capacity)
-        self._size = self.capacity * 8
+        self._mask = self.capacity * 8 - 1
 
     @property
     def is_full(self) -> bool:
@@ -30,21 +30,22 @@ class KeyFilter:
 
     def add(self, key: bytes) -> None:
         """From now on it may hold this key."""
-        digest, size, bits = hash(key), self._size, self._bits
-        first, second = digest & _MASK, digest >> _HALF & _MASK
-        for place in (first % size, second % size, (first + 3 * second) % size):
-            bits[place >> 3] |= 1 << (place & 7)
+        digest, mask, bits = hash(key), self._mask, self._bits
+        first, second = digest & mask, digest >> _HALF & mask
+        third = first + 3 * second & mask
+        bits[first >> 3] |= 1 << (first & 7)
+        bits[second >> 3] |= 1 << (second & 7)
+        bits[third >> 3] |= 1 << (third & 7)
         self.added += 1
 
     def may_hold(self, key: bytes) -> bool:
         """False: it was surely never added."""
-        digest, size, bits = hash(key), self._size, self._bits
-        first, second = digest & _MASK, digest >> _HALF & _MASK
-        place = first % size
-        if not bits[place >> 3] & 1 << (place & 7):
+        digest, mask, bits = hash(key), self._mask, self._bits
+        first = digest & mask
+        if not bits[first >> 3] & 1 << (first & 7):
             return False
-        place = second % size
-        if not bits[place >> 3] & 1 << (place & 7):
+        second = digest >> _HALF & mask
+        if not bits[second >> 3] & 1 << (second & 7):
             return False
-        place = (first + 3 * second) % size
-        return bits[place >> 3] & 1 << (place & 7) > 0
+        third = first + 3 * second & mask
+        return bits[third >> 3] & 1 << (third & 7) > 0

@@ -8,7 +8,6 @@ dictionary, broken bytes), is a miss, never an error. Safe from any thread.
 """
 
 import struct
-from dataclasses import replace
 from typing import Final
 
 from proxy.stores.base import Entry
@@ -65,7 +64,8 @@ class Sealer:
         entry = opened(plain, key)
         if entry is None or not was_packed:
             return entry
-        return replace(entry, body=self.dictionaries.plain.compress(entry.body), packed=True)
+        entry.body, entry.packed = self.dictionaries.packed(entry.body), True
+        return entry
 
     # -- dictionaries, for the stores that keep them beside their entries
 
@@ -115,7 +115,7 @@ class Sealer:
         body = self.dictionaries.plain.decompress(entry.body) if entry.packed else entry.body
         if body is None:
             return None
-        plain = seal(replace(entry, body=body, packed=False), key)
+        plain = seal(entry, key, plain=body)
         return plain if len(plain) <= LARGEST_BYTES else None
 
     def _encrypted(self, content: bytes, key: bytes, prefix: bytes) -> bytes:

@@ -11,12 +11,15 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from proxy.stores.admission import Admission
-from proxy.stores.base import Entry, Peeking, Store, StoreStats, StoreUnavailableError
+from proxy.stores.base import Entry, Offered, Peeking, Store, StoreStats, StoreUnavailableError
 from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
+
+type Offer = Callable[[bytes, Entry], None]
 
 _PENDING_BYTES: Final = 33_554_432  # on their way to the outer tiers; beyond it they are not written there
 
@@ -44,6 +47,7 @@ class Tiers:
         self._tasks = tasks
         self._admission = admission
         self._clock = clock
+        self._offers: dict[Store, Offer] = {store: store.offer for store in outer if isinstance(store, Offered)}
         self._pending_bytes = 0
         self._writing: Counter[bytes] = Counter()  # writes under way
         self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}  # for them to end
@@ -100,6 +104,10 @@ class Tiers:
     def _write(self, key: bytes, entry: Entry, stores: Sequence[Store]) -> None:
         size = len(entry.body)
         for store in stores:
+            if (offer := self._offers.get(store)) is not None:
+                with suppress(StoreUnavailableError):  # counted and said by the tier itself
+                    offer(key, entry)
+                continue
             if self._pending_bytes + size > _PENDING_BYTES:
                 self.dropped += 1
                 continue
