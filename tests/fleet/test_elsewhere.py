@@ -170,7 +170,7 @@ async def test_a_failover_is_followed(make_link: MakeLink, tmp_path: Path) -> No
         watched.servers[0].start()  # which is made a replica
         await until(lambda: watched.servers[0].info("replication")["role"] == "slave", "it has been made one", 30.0)
         await load.end()
-        assert await link.set(b"new", b"1", 60_000, deadline_s=5.0)
+        assert await at_last(lambda: link.set(b"new", b"1", 60_000, deadline_s=5.0))
         assert watched.servers[1].says("GET", "new") == b"1"
 
 
