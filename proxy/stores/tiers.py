@@ -11,7 +11,6 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final, Protocol
 
 from proxy.stores.admission import Admission
@@ -105,7 +104,7 @@ class Tiers:
         size = len(entry.body)
         for store in stores:
             if (offer := self._offers.get(store)) is not None:
-                with suppress(StoreUnavailableError):  # counted and said by the tier itself
+                with contextlib.suppress(StoreUnavailableError):  # counted and said by the tier itself
                     offer(key, entry)
                 continue
             if self._pending_bytes + size > _PENDING_BYTES:

@@ -92,6 +92,33 @@ async def test_what_is_not_written_yet_is_answered_and_deleted_all_the_same(path
         assert store.stats().entries == 0
 
 
+async def test_what_is_put_again_is_there_once_and_counted_once(path: Path) -> None:
+    async with disk(path, kind=DiskStore) as store:
+        for numbers in (range(30), range(100, 115)):
+            for number in numbers:
+                await store.put(key(number % 20), answer(number))
+            assert await store.flush(DEADLINE_S)
+        assert store.stats().entries == 20
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            held = connection.execute("SELECT count(*), sum(size) FROM entries").fetchone()
+            assert held == connection.execute("SELECT entries, bytes FROM totals").fetchone()
+    async with disk(path) as store:
+        assert [await store.get(key(number)) for number in range(20)] == [
+            answer(number + 100 if number < 15 else number) for number in range(20)
+        ]
+
+
+async def test_no_entry_has_the_number_of_one_that_is_gone(path: Path) -> None:
+    async with disk(path) as store:
+        seen = []
+        for number in range(3):
+            await store.put(key(number), answer(number))
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                seen += connection.execute("SELECT seq FROM entries").fetchall()
+            await (store.clear() if number else store.delete(key(number)))
+        assert seen == [(1,), (2,), (3,)]
+
+
 async def test_while_something_is_deleted_it_is_gone_already(path: Path) -> None:
     async with disk(path) as store:
         await store.put(key(1), answer(1))
