@@ -34,7 +34,7 @@ _NO_REPEATS: Final = "cache.memory.repeats_max_bytes=0"
 _SMALL_ARENA: Final = "cache.memory.max_bytes=8388608"  # a sixteenth of it is what both workers keep opened
 WRITTEN_S: Final = 1.0  # until what was stored is in the outer tier: nothing is waited for there
 _FILL_S: Final = 60.0
-_SHARE: Final = 0.3  # of the usual seconds of a round
+_SHARE: Final = 0.2  # of the usual seconds of a round
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,6 @@ def misses(run: Run, redis: RedisServer | None) -> Misses:
         url = f"cache.redis.url={redis.tcp_url()}"
         contestants += [
             Skinflint("memory, Redis", (NO_DISK, url, "collapse.fleet=false")),
-            Skinflint("memory, Redis, flights led across replicas", (NO_DISK, url)),
             Skinflint("memory, Redis, disk, flights led across replicas", (url,)),
         ]
     else:

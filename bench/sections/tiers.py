@@ -77,7 +77,7 @@ def _method() -> str:
         f"Hits from one tier alone, {CONNECTIONS} connections and one, over CONNECT and TLS, by turns of the same "
         f"answers, beside hits from memory in alternating rounds; {where} Misses of all tiers, by which tiers there "
         "are. Where a call after a restart is answered from. How many answers of several kinds are in a GiB: of "
-        "memory as the tier counts it, of Redis's `used_memory`, of the closed file. One look-up, inside one process, "
-        "one after another, of keys in no order, with the store filled beforehand; growth is the largest number of "
-        "entries over the cheapest."
+        "memory as the tier counts it, of Redis's `used_memory` (without the buffers of connections), of the closed "
+        "file (without the dictionary, which is there once). One look-up, inside one process, one after another, of "
+        "keys in no order, with the store filled beforehand; growth is the largest number of entries over the cheapest."
     )

@@ -25,8 +25,8 @@ from bench.tiers.children import leave
 from proxy.stores.base import Store
 
 TIERS: Final = ("memory", "arena", "disk", "Redis")
-_FAST: Final = 3_000  # look-ups of a round
-_SLOW: Final = 300  # where each waits for a thread or a server
+_FAST: Final = 1_000  # look-ups of a round
+_SLOW: Final = 200  # where each waits for a thread or a server
 
 
 @dataclass(slots=True)

@@ -45,11 +45,6 @@ class RedisServer:
         """Over its socket."""
         return f"unix://{self.path}"
 
-    def used_bytes(self) -> int:
-        """INFO memory, used_memory."""
-        with redis.Redis(host="127.0.0.1", port=self.port, protocol=2) as client:
-            return int(client.info("memory")["used_memory"])
-
     def empty(self) -> None:
         """Forget everything, now."""
         with redis.Redis(host="127.0.0.1", port=self.port, protocol=2) as client:

@@ -1,8 +1,8 @@
 """What one answer takes in each tier, in each form: found by keeping many.
 
 Run as `python -m bench.tiers.sizes OUT REDIS_PORT` (0: no Redis). Rules: memory is what the tier counts against its
-bound, Redis is what `used_memory` grows by, disk is what the closed file grows by, but for the dictionary, which stands
-there once. It is trained from other answers than those that are kept.
+bound, Redis is what `used_memory` grows by without the buffers of connections, disk is what the closed file grows by,
+but for the dictionary, which stands there once. It is trained from other answers than those that are kept.
 """
 
 import argparse
@@ -142,13 +142,19 @@ class Keeping:
                 store = RedisStore(link, sealing=sealer)
                 await until(lambda: link.is_up)
                 client.flushall()
-                before = int(client.info("memory")["used_memory"])
+                before = _used_bytes(client)
                 for number, each in enumerate(entries):
                     await store.put(_key(number), each)
-                return int(client.info("memory")["used_memory"]) - before
+                return _used_bytes(client) - before
             finally:
                 await link.close()
                 client.flushall()
+
+
+def _used_bytes(client: redis.Redis) -> int:
+    """Without what the connections' buffers take."""
+    memory = client.info("memory")
+    return int(memory["used_memory"]) - int(memory["mem_clients_normal"])
 
 
 async def _in_memory(entries: Sequence[Entry]) -> int:
