@@ -23,6 +23,7 @@ from proxy.stores.disk import DiskStore
 from proxy.stores.invalidation import Invalidations, RuleKeeper
 from proxy.stores.keyfile import KeyFile
 from proxy.stores.memory import MemoryStore
+from proxy.stores.popularity import Popularity
 from proxy.stores.rule_board import SharedRules
 from proxy.stores.rules import Rule, Rules
 from proxy.stores.sealer import Sealer
@@ -56,7 +57,8 @@ class CacheParts:
         self._on_key = on_key
         self.key = self._first_key(settings, own_key)
         self.rules = Rules() if shared is None else SharedRules(shared.rules)
-        self.near: NearStore = MemoryStore(cache.memory.max_bytes) if shared is None else shared.store()
+        popularity = Popularity()
+        self.near: NearStore = MemoryStore(cache.memory.max_bytes, popularity) if shared is None else shared.store()
         keys = KeyFile(cache.encryption.key_file) if cache.encryption.key_file is not None else None
         self._sealers: list[Sealer] = []
         outer: list[Store] = []
@@ -97,7 +99,7 @@ class CacheParts:
             outer.append(self.disk)
             keepers.append(_OnDisk(self.disk))
         sealed = outer if keys is not None else ()
-        self.store = Tiers(self.near, outer, self.rules, tasks, Admission(sealed))
+        self.store = Tiers(self.near, outer, self.rules, tasks, Admission(sealed, popularity))
         self.invalidations = Invalidations(self.store, keepers, clock=time.time)
         self.flights: FleetFlights | None = None
         if self.fleet is not None and settings.collapse.enabled and settings.collapse.fleet:
