@@ -82,7 +82,7 @@ class CacheParts:
                     max_entry_bytes=cache.redis.max_entry_bytes,
                     grace_s=_grace_s(settings),
                     sealing=sealer,
-                    may_answer=self.fleet.rules.current.is_set,
+                    may_answer=self.fleet.rules.may_answer,
                 )
             )
             keepers.append(self.fleet.rules)
