@@ -11,7 +11,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from config.errors import Problem, SettingsError
+from config.environment import variable_name
+from config.errors import SECRET_KEYS, Problem, SettingsError, without_password
 from config.explain import explain
 from config.layers import Layer
 from config.places import KeyPath, dotted
@@ -158,8 +159,19 @@ def _contradictions(settings: InjectorSettings) -> list[tuple[KeyPath, str]]:
     found: list[tuple[KeyPath, str]] = [
         (("settings", key), "is said by the injector; take it out") for key in RESERVED if key in told
     ]
+    for key in sorted(SECRET_KEYS):
+        value: object = settings.settings
+        for part in key.split("."):
+            value = getattr(value, part)
+        if isinstance(value, str) and without_password(value) != value:
+            message = f"has a password, which pods would show; put it into secret_env, as {variable_name(key)}"
+            found.append((("settings", *key.split(".")), message))
     ports = settings.ports
     if len({ports.proxy, ports.redirect, ports.admin}) < 3:
         found.append((("ports",), "must be three different numbers"))
+    reserved = {variable_name(key) for key in RESERVED}
+    for group, variables in (("env", settings.env), ("secret_env", settings.secret_env)):
+        taken = [name for name in variables if name.upper().partition("__")[0] in reserved]
+        found += [((group, name), "is said by the injector; take it out") for name in taken]
     both = sorted(settings.env.keys() & settings.secret_env.keys())
     return [*found, *((("secret_env", name), "is also in env; keep one of them") for name in both)]

@@ -32,6 +32,26 @@ def test_it_serves_until_it_is_told_to_stop(home: Path) -> None:
         processes.end(process)
 
 
+def test_new_settings_are_taken_while_it_runs_and_bad_ones_are_not(home: Path) -> None:
+    ca, arguments = _pair(home)
+    process = processes.start(home, *arguments, "--listen", "127.0.0.1:0", "--linger", "0")
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().rpartition(" ")[2].strip().replace("/mutate", "/metrics")
+        trust = ssl.create_default_context(cafile=str(ca.root))
+
+        def metrics() -> str:
+            with urllib.request.urlopen(url, context=trust, timeout=20) as answer:
+                return str(answer.read())
+
+        for text, outcome in (("image: other:1\n", "applied"), ("image: 7\n", "refused")):
+            (home / "injector.yaml").write_text(text)
+            line = f'skinflint_injector_reloads_total{{outcome="{outcome}",what="settings"}} 1.0'
+            processes.wait_until(lambda line=line: line in metrics(), line)
+    finally:
+        processes.end(process)
+
+
 def test_mistakes_end_it_with_one_line(home: Path, skinflint: Run) -> None:
     _, arguments = _pair(home)
     (home / "injector.yaml").write_text("mode: sideways\n")

@@ -37,6 +37,8 @@ def test_an_image_is_all_that_is_needed(tmp_path: Path) -> None:
         ("image: a\nenv: {A: x}\nsecret_env: {A: {name: n, key: k}}", "is also in env"),
         ("image: a\nsettings: {cache: {tttl_s: 1}}", "did you mean settings.cache.ttl_s?"),
         ("image: a\nsettings: {data_dir: /x}", "injector.yaml:2: settings.data_dir: is said by the injector"),
+        ("image: a\nsettings: {ledger: {url: 'postgresql://u:hush@db/x'}}", "secret_env, as SKINFLINT_LEDGER__URL"),
+        ("image: a\nenv: {SKINFLINT_ADMIN__ADDRESS: x}", "env.SKINFLINT_ADMIN__ADDRESS: is said by the injector"),
         ("[", "not valid YAML"),
     ],
 )
@@ -44,6 +46,7 @@ def test_a_mistake_is_said_with_its_place_and_what_is_allowed(tmp_path: Path, te
     with pytest.raises(SettingsError) as caught:
         load(tmp_path, text)
     assert said in str(caught.value)
+    assert "hush" not in str(caught.value)
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """What the injector does to pods, and which it refuses."""
 
+import itertools
 import json
+from pathlib import Path
 
 import jsonpatch
 import pytest
 
+from config.load import SettingsLoader
+from proxy.injector import names
 from proxy.injector.modes.redirect import rules
 from proxy.injector.patch import Skipped, inject
 from tests.injector.pods import HOSTS, injected, patched, plan, pod, refusal, variables
@@ -236,6 +240,24 @@ def test_the_proxys_settings_reach_the_sidecar_and_are_not_expanded() -> None:
     assert told["SKINFLINT_ATTRIBUTION"] == '{"labels":{"a":"$$(HOME)"}}'
     assert told["SKINFLINT_PROFILE"] == "development"
     assert told["A"] == "b"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_proxy_takes_what_the_sidecar_is_told(mode: str) -> None:
+    told = {"cache": {"sampling": "any"}, "upstream": {"retries": 1}, "workers": "auto"}
+    sidecar = patched(pod(), plan(mode=mode, settings=told))["spec"]["initContainers"][-1]
+    run, *arguments = sidecar["args"]
+    flags: dict[str, list[str]] = {}
+    for name, value in itertools.batched(arguments, 2):
+        flags.setdefault(name, []).append(value)
+    loader = SettingsLoader(None, flags, {"HOME": "/", **variables(sidecar)}, "production")
+    settings = loader.load()
+    assert run == "run"
+    assert {each.mode for each in settings.listeners} == {{"env": "regular", "redirect": "transparent"}.get(mode, mode)}
+    assert all(each.address.startswith(("127.0.0.1:", "[::1]:")) for each in settings.listeners)
+    assert (settings.cache.sampling, settings.upstream.retries, settings.workers) == ("any", 1, "auto")
+    assert settings.data_dir / "ca" == Path(names.CA_DIR)
+    assert settings.trust_dir == Path(names.TRUST_DIR)
 
 
 def test_pull_secrets_are_added_once() -> None:
