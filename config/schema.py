@@ -196,6 +196,7 @@ class Settings(Section):
 
     profile: Profile = "production"
     data_dir: Path = Path("~/.local/share/skinflint")
+    trust_dir: Path | None = None  # the public files that make clients trust us; None: ca in the data directory
     workers: Workers = 1  # processes; auto: as many as there are processors to use
     listeners: tuple[Listener, ...] = (Listener(),)
     admin: Admin = Admin()

@@ -37,8 +37,9 @@ class Identity:
         folder = settings.data_dir / "ca"
         hosts = Registry.from_settings(settings).hosts()
         authority = load_or_create(folder, certified_hosts(hosts), datetime.now(UTC))
-        sources = trusted_sources(environ, TrustFiles.in_directory(folder).bundle)
-        return cls(authority, write_trust(authority, folder, sources), key)
+        public = settings.trust_dir or folder
+        sources = trusted_sources(environ, TrustFiles.in_directory(public).bundle)
+        return cls(authority, write_trust(authority, public, sources), key)
 
     def registry_for(self, settings: Settings) -> Registry:
         """The providers of new settings. Raises SettingsError for hosts that the authority cannot speak for."""

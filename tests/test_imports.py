@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
         "config", "proxy.exchange", "proxy.providers", "proxy.semantic", "proxy.stores", "proxy.tasks",
         "proxy.upstream.retry_budget", "proxy.wire",
     },
+    "proxy.injector": {"config", "proxy", "proxy.edge.runtimes", "proxy.edge.trust", "proxy.providers"},
     "proxy.fleet": {"config", "proxy.exchange", "proxy.stores", "proxy.tasks"},
     "proxy.sqlite_files": set(),
     "proxy.semantic": {"proxy.exchange", "proxy.fleet", "proxy.metrics", "proxy.tasks"},
@@ -66,7 +67,7 @@ ALLOWED: dict[str, set[str]] = {
 HOMES: dict[str, set[str]] = {
     "mitmproxy": {"proxy.edge"},
     "pyreqwest": {"proxy.upstream"},
-    "aiohttp": {"proxy.admin"},
+    "aiohttp": {"proxy.admin", "proxy.injector"},
     "sqlalchemy": {"proxy.ledger"},
     "alembic": {"proxy.ledger"},
     "genai_prices": {"proxy.ledger"},
