@@ -42,4 +42,5 @@ class Popularity:
         """How often; 255 at most."""
         first, second, third, fourth = self._rows
         one, two, three, four = _PLACES.unpack_from(key, _PLACES_AT)
-        return min(first[one], second[two], third[three], fourth[four])
+        count: int = min(first[one], second[two], third[three], fourth[four])
+        return count
