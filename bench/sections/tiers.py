@@ -63,7 +63,8 @@ def run(run: Run) -> Section:
             ),
             (
                 "By itself a look-up in memory grows with the entries because they no longer fit into the processor's "
-                "caches: keys are asked for in no order, which is the worst case. The target is a call's."
+                "caches: keys are asked for in no order, which is the worst case. The target is a call's, judged by "
+                "the sum of what was measured here; section `growth` measures whole calls."
             ),
             filter_remark(costs["disk"]),
         ),
