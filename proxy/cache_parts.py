@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from config.schema import Settings
+from proxy.admin.stock import Stock
+from proxy.admin.token import AdminToken
 from proxy.fleet.key import kept_key, key_of_file
 from proxy.fleet.membership import Membership
 from proxy.fleet.store import RedisStore
@@ -21,6 +23,7 @@ from proxy.stores.dictionary import Dictionaries
 from proxy.stores.disk import DiskStore
 from proxy.stores.invalidation import Invalidations, RuleKeeper
 from proxy.stores.keyfile import KeyFile
+from proxy.stores.listing import Listing
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rule_board import SharedRules
 from proxy.stores.rules import Rule, Rules
@@ -83,6 +86,7 @@ class CacheParts:
                 )
             )
             keepers.append(self.fleet.rules)
+        self._carrier = self._sealer(keys, Dictionaries(trains=False))
         self.disk: DiskStore | None = None
         if cache.disk.max_bytes and cache.enabled:
             self.disk = DiskStore(
@@ -98,6 +102,13 @@ class CacheParts:
         sealed = outer if keys is not None else ()
         self.store = Tiers(self.near, outer, self.rules, tasks, Admission(sealed))
         self.invalidations = Invalidations(self.store, keepers, clock=time.time)
+
+    def stock(self, token: AdminToken) -> Stock:
+        """What operators may do with single entries."""
+        listings: dict[str, Listing] = {self.near.stats().tier: self.near}
+        if self.disk is not None:
+            listings[self.disk.stats().tier] = self.disk
+        return Stock(self.store, listings, self._carrier, lambda: self.key, token, time.time)
 
     def vectors(self, settings: Settings) -> "SharedIndex | None":
         """Where replicas share what they were asked, if the settings want that."""

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 
 from proxy.stores.base import Entry, StoreStats, size_of
+from proxy.stores.listing import Kept, first_keys
 
 
 class MemoryStore:
@@ -33,6 +34,11 @@ class MemoryStore:
         self._entries[key] = (entry, size)
         self._used += size
         self._shrink()
+
+    async def entries(self, after: bytes, limit: int) -> list[Kept]:
+        """See Listing."""
+        found = [(key, self._entries.get(key)) for key in await first_keys(list(self._entries), after, limit)]
+        return [Kept(key, held[1], held[0]) for key, held in found if held is not None]
 
     async def delete(self, key: bytes) -> bool:
         return self._forget(key)

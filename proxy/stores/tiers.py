@@ -13,13 +13,14 @@ from typing import Final, Protocol
 
 from proxy.stores.admission import Admission
 from proxy.stores.base import Entry, Peeking, Store, StoreStats, StoreUnavailableError
+from proxy.stores.listing import Listing
 from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
 
 _PENDING_BYTES: Final = 33_554_432  # on their way to the outer tiers; beyond it they are not written there
 
 
-class NearStore(Store, Peeking, Protocol):
+class NearStore(Store, Peeking, Listing, Protocol):
     """The tier in this process's own memory, or in memory that all workers share."""
 
 
@@ -82,7 +83,11 @@ class Tiers:
         if self.rules.is_dead(key, entry):
             return  # it was invalidated while it was under way
         await self.near.put(key, entry)
-        self._write(key, entry, [store for store in self.outer if self._admission.admits(store, key, entry)])
+        self._write(key, entry, [store for store in self.outer if self.admits(store, key, entry)])
+
+    def admits(self, store: Store, key: bytes, entry: Entry) -> bool:
+        """May this outer tier keep it?"""
+        return self._admission.admits(store, key, entry)
 
     def _write(self, key: bytes, entry: Entry, stores: Sequence[Store]) -> None:
         size = len(entry.body)
