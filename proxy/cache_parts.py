@@ -13,6 +13,8 @@ import structlog
 
 from config.schema import Settings
 from proxy.fleet.flights import FleetFlights
+from proxy.admin.stock import Stock
+from proxy.admin.token import AdminToken
 from proxy.fleet.key import kept_key, key_of_file
 from proxy.fleet.membership import Membership
 from proxy.fleet.store import RedisStore
@@ -22,6 +24,7 @@ from proxy.stores.dictionary import Dictionaries
 from proxy.stores.disk import DiskStore
 from proxy.stores.invalidation import Invalidations, RuleKeeper
 from proxy.stores.keyfile import KeyFile
+from proxy.stores.listing import Listing
 from proxy.stores.memory import MemoryStore
 from proxy.stores.popularity import Popularity
 from proxy.stores.rule_board import SharedRules
@@ -86,6 +89,7 @@ class CacheParts:
                 )
             )
             keepers.append(self.fleet.rules)
+        self._carrier = self._sealer(keys, Dictionaries(trains=False))
         self.disk: DiskStore | None = None
         if cache.disk.max_bytes and cache.enabled:
             self.disk = DiskStore(
@@ -110,6 +114,13 @@ class CacheParts:
                 self._sealer(keys, Dictionaries(trains=False)),
                 self.store.written,
             )
+
+    def stock(self, token: AdminToken) -> Stock:
+        """What operators may do with single entries."""
+        listings: dict[str, Listing] = {self.near.stats().tier: self.near}
+        if self.disk is not None:
+            listings[self.disk.stats().tier] = self.disk
+        return Stock(self.store, listings, self._carrier, lambda: self.key, token, time.time)
 
     def vectors(self, settings: Settings) -> "SharedIndex | None":
         """Where replicas share what they were asked, if the settings want that."""

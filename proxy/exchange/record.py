@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 NANO_PER_USD: Final = 1_000_000_000
+FINGERPRINT_BYTES: Final = 12  # enough to tell all calls of a ledger apart; each row has them
 
 
 class Outcome(StrEnum):
@@ -55,6 +56,7 @@ class CallRecord:
     price_version: str = ""
     error: str = ""  # a constant word: connection_timeout, client_disconnected, ...
     credential: str = ""  # keyed digest, 12 hexadecimal digits
+    fingerprint: str = ""  # the first 24 hexadecimal digits; empty for a call that has no twin
     labels: dict[str, str] = field(default_factory=dict)
 
     def again(
@@ -74,5 +76,6 @@ class CallRecord:
             self.streamed, self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens,
             self.reasoning_tokens, self.audio_tokens, self.estimated, self.cost_nanousd, self.saved_nanousd,
             self.potential_nanousd, first_byte_ms, total_ms, overhead_ms, self.request_bytes, self.response_bytes,
-            self.service_tier, price_version, self.error, self.credential, labels,
+            self.service_tier, price_version, self.error, self.credential, self.fingerprint,
+            labels,
         )  # fmt: skip

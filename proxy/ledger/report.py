@@ -94,7 +94,7 @@ def build_report(
         with engine.connect() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN")  # one snapshot for all that follows
-            _check_version(connection, url)
+            check_version(connection, url)
             return _read(connection, scope, tuple(by), safe_name(url))
     except SQLAlchemyError as error:
         fault = translate(error)
@@ -103,7 +103,8 @@ def build_report(
         engine.dispose()
 
 
-def _check_version(connection: Connection, url: str) -> None:
+def check_version(connection: Connection, url: str) -> None:
+    """Raises LedgerError for a ledger that this version cannot read."""
     version = version_of(connection)
     if version is None:
         raise LedgerError(f"there is no ledger in {safe_name(url)}: no call has been recorded there yet")

@@ -13,7 +13,7 @@ import orjson
 from proxy.exchange.record import CallRecord
 
 TABLE: Final = "calls"
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 VERSION_TABLE: Final = "alembic_version"
 
 # What needs a conversion stands at the end of a row; all else is taken as it is.

@@ -47,6 +47,7 @@ calls = Table(
     Column("price_version", Text, nullable=False),
     Column("error", Text, nullable=False),
     Column("credential", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False, server_default=text("''")),
     Column("labels", JSON, nullable=False),
     Column("minute", BigInteger, nullable=False),
     Index("ix_calls_started_at", "started_at"),

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS calls (
     price_version TEXT NOT NULL,
     error TEXT NOT NULL,
     credential TEXT NOT NULL,
+    fingerprint TEXT DEFAULT '' NOT NULL,
     labels JSON NOT NULL,
     minute BIGINT NOT NULL,
     PRIMARY KEY (id)

@@ -13,6 +13,7 @@ from math import sqrt
 from typing import Final
 
 from proxy.stores.base import Entry, StoreStats, size_of
+from proxy.stores.listing import Kept, first_keys
 from proxy.stores.popularity import Popularity
 from proxy.stores.worth import worth_nanousd
 
@@ -21,7 +22,7 @@ _ONE_USE: Final = 0.25  # what a single one counts: a row of calls that never co
 _SLACK: Final = 64  # places in the heap of what is not there any more, besides one for each entry
 
 
-class _Kept:
+class _Ranked:
     """An entry and what decides on it. Without its entry it is one that was forgotten, and still in the heap."""
 
     __slots__ = ("age", "entry", "key", "size", "uses", "weight")
@@ -46,8 +47,8 @@ class MemoryStore:
         """`popularity`: told by others of what was asked for and is not here."""
         self._limit = limit_bytes
         self._popularity = popularity or Popularity()
-        self._kept: dict[bytes, _Kept] = {}
-        self._ranks: list[tuple[float, int, _Kept]] = []  # a heap of ranks as they were once, never too high
+        self._kept: dict[bytes, _Ranked] = {}
+        self._ranks: list[tuple[float, int, _Ranked]] = []  # a heap of ranks as they were once, never too high
         self._serial = 0  # among equals the first goes first
         self._age = 0.0
         self._used = 0
@@ -73,14 +74,19 @@ class MemoryStore:
         if size > self._limit // 8:
             return
         uses = former.uses if former is not None else max(1, self._popularity.count(key))
-        kept = self._kept[key] = _Kept(key, entry, size, uses, self._age)
+        kept = self._kept[key] = _Ranked(key, entry, size, uses, self._age)
         self._used += size
         self._push(kept, kept.rank())
         self._shrink()
 
-    def _push(self, kept: _Kept, rank: float) -> None:
+    def _push(self, kept: _Ranked, rank: float) -> None:
         self._serial += 1
         heapq.heappush(self._ranks, (rank, self._serial, kept))
+
+    async def entries(self, after: bytes, limit: int) -> list[Kept]:
+        """See Listing."""
+        found = [(key, self._kept.get(key)) for key in await first_keys(list(self._kept), after, limit)]
+        return [Kept(key, held.size, held.entry) for key, held in found if held is not None and held.entry is not None]
 
     async def delete(self, key: bytes) -> bool:
         return self._forget(key)
@@ -122,7 +128,7 @@ class MemoryStore:
             self._forget(kept.key)
             self._evicted += 1
 
-    def _remember(self, kept: _Kept) -> None:
+    def _remember(self, kept: _Ranked) -> None:
         unknown = min(kept.uses, _MOST_USES) - self._popularity.count(kept.key)
         if unknown > 0:
             self._popularity.add(kept.key, unknown)

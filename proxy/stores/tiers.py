@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from proxy.stores.admission import LEAST_SHARE, Admission
 from proxy.stores.base import Entry, Offered, Peeking, Store, StoreStats, StoreUnavailableError
+from proxy.stores.listing import Listing
 from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
 
@@ -26,7 +27,7 @@ _PENDING_BYTES: Final = 33_554_432  # on their way to the outer tiers; beyond it
 _WITHHELD: Final = 1_024  # answers that are written when they are asked for again; of more the first are forgotten
 
 
-class NearStore(Store, Peeking, Protocol):
+class NearStore(Store, Peeking, Listing, Protocol):
     """The tier in this process's own memory, or in memory that all workers share."""
 
 
@@ -110,8 +111,12 @@ class Tiers:
         finally:
             self._wrote(key)
 
+    def admits(self, store: Store, entry: Entry) -> bool:
+        """May this outer tier keep it?"""
+        return self._admission.admits(store, entry)
+
     def _admit(self, key: bytes, entry: Entry) -> None:
-        stores = [store for store in self.outer if self._admission.admits(store, entry)]
+        stores = [store for store in self.outer if self.admits(store, entry)]
         if not stores:
             return
         share = self._admission.share(key, entry)
@@ -127,7 +132,7 @@ class Tiers:
         """It was withheld, and is asked for again."""
         if key in self._withheld:
             del self._withheld[key]
-            stores = [store for store in self.outer if self._admission.admits(store, entry)]
+            stores = [store for store in self.outer if self.admits(store, entry)]
             self._write(key, _shortened(entry, max(LEAST_SHARE, self._admission.share(key, entry))), stores)
 
     def _write(self, key: bytes, entry: Entry, stores: Sequence[Store]) -> None:
