@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from config.schema import Settings
-from proxy.fleet.flights import FleetFlights
 from proxy.admin.stock import Stock
 from proxy.admin.token import AdminToken
+from proxy.fleet.flights import FleetFlights
 from proxy.fleet.key import kept_key, key_of_file
 from proxy.fleet.membership import Membership
 from proxy.fleet.store import RedisStore
