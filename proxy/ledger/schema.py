@@ -48,6 +48,7 @@ calls = Table(
     Column("error", Text, nullable=False),
     Column("credential", Text, nullable=False),
     Column("labels", JSON, nullable=False),
+    Column("prompt_cache", JSON(none_as_null=True)),
     Column("minute", BigInteger, nullable=False),
     Index("ix_calls_started_at", "started_at"),
     Index("ix_calls_model_started_at", "model", "started_at"),

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS calls (
     error TEXT NOT NULL,
     credential TEXT NOT NULL,
     labels JSON NOT NULL,
+    prompt_cache JSON,
     minute BIGINT NOT NULL,
     PRIMARY KEY (id)
 ) WITHOUT ROWID;
