@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from addons.discount import prompt_cache_of
 from proxy.exchange.chain import Step
 from proxy.exchange.headers import HeaderList, without
 from proxy.exchange.model import Exchange, Response
@@ -171,6 +172,7 @@ class Meter(Step):
             credential=exchange.credential[:12],
             fingerprint=exchange.fingerprint[:FINGERPRINT_BYTES].hex() if exchange.fingerprint is not None else "",
             labels=exchange.labels,
+            prompt_cache=prompt_cache_of(exchange, self._pricing.cost),
         )
 
 

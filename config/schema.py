@@ -157,6 +157,8 @@ class Cost(Section):
 
     prices: Path | None = None  # overrides, besides config/prices.yaml
     ask_usage: bool = True  # add include_usage to streams that would not report, and hide the added event
+    # Looking at a prompt takes about 1.5 ms a megabyte; half of one is some 130,000 tokens. 0: none is looked at.
+    prompt_cache_max_bytes: Annotated[int, Field(ge=0)] = MIB // 2
 
 
 class Ledger(Section):

@@ -24,6 +24,19 @@ class Outcome(StrEnum):
     ERROR = "error"  # no complete answer could be given
 
 
+@dataclass(frozen=True, slots=True)
+class PromptCache:
+    """What the provider's own prompt cache did for a call that went upstream, and what it could have done."""
+
+    saved_nanousd: int | None = 0  # by what it served, less what writing it cost; below 0: it cost more. None: unpriced
+    shared_tokens: int = 0  # of the prompt's beginning, as in a recent call; an estimate
+    lost_tokens: int = 0  # could have been served besides; an estimate
+    lost_nanousd: int | None = 0  # what they cost more so; None: unpriced
+    broken_by: str = ""  # tools, parameters, system, first_message, message; unmarked, expired, unserved
+    broken_at: int = 0  # where in that part, in characters, about
+    broken_of: int = 0  # of how many
+
+
 @dataclass(slots=True)
 class CallRecord:
     """What the ledger knows of one call. No prompt, answer, credential or full URL is ever in it."""
@@ -58,6 +71,7 @@ class CallRecord:
     credential: str = ""  # keyed digest, 12 hexadecimal digits
     fingerprint: str = ""  # the first 24 hexadecimal digits; empty for a call that has no twin
     labels: dict[str, str] = field(default_factory=dict)
+    prompt_cache: PromptCache | None = None  # None: there is nothing to say
 
     def again(
         self,

@@ -33,6 +33,7 @@ from proxy.ledger.figures import (
 )
 from proxy.ledger.location import safe_name
 from proxy.ledger.migrate import version_of
+from proxy.ledger.prompt_caching import prefix_losses, prompt_caching
 from proxy.ledger.rows import HEAD
 from proxy.ledger.sql_faults import translate
 
@@ -134,6 +135,8 @@ def _read(connection: Connection, scope: query.Scope, by: tuple[str, ...], name:
         series=_series(connection, scope, bucket_minutes),
         waste=_waste(connection, scope),
         projection=_projection(scope, first, totals),
+        prompt_caching=prompt_caching(connection, scope),
+        prefix_losses=prefix_losses(connection, scope),
     )
 
 
@@ -167,6 +170,8 @@ def _measures_of(row: Row[*tuple[Any, ...]], total: Times, overhead: Times, firs
         cost=Money(number["cost_nanousd"], number["cost_nanousd_unpriced"]),
         saved=Money(number["saved_nanousd"], number["saved_nanousd_unpriced"]),
         potential=Money(number["potential_nanousd"], number["potential_nanousd_unpriced"]),
+        discount=Money(number["discount_nanousd"], number["discount_nanousd_unpriced"]),
+        lost_discount=Money(number["lost_nanousd"], number["lost_nanousd_unpriced"]),
         unpriced_calls=number["unpriced_calls"],
         estimated_calls=number["estimated_calls"],
         total=total,

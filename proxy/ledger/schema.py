@@ -49,6 +49,7 @@ calls = Table(
     Column("credential", Text, nullable=False),
     Column("fingerprint", Text, nullable=False, server_default=text("''")),
     Column("labels", JSON, nullable=False),
+    Column("prompt_cache", JSON(none_as_null=True)),
     Column("minute", BigInteger, nullable=False),
     Index("ix_calls_started_at", "started_at"),
     Index("ix_calls_model_started_at", "model", "started_at"),

@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS calls (
     credential TEXT NOT NULL,
     fingerprint TEXT DEFAULT '' NOT NULL,
     labels JSON NOT NULL,
+    prompt_cache JSON,
     minute BIGINT NOT NULL,
     PRIMARY KEY (id)
 ) WITHOUT ROWID;
