@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "proxy.call_log": {"config", "proxy.exchange"},
     "proxy.logs": {"config"},
     "proxy.extensions": {"proxy.exchange"},
-    "proxy.identity": {"config", "proxy.edge", "proxy.providers"},
+    "proxy.identity": {"config", "proxy.admin.token", "proxy.edge", "proxy.providers"},
     "proxy.workers.backoff": set(),
     "proxy.workers.board": set(),
     "proxy.workers.count": {"config"},

@@ -59,4 +59,4 @@ def _writing(target: BinaryIO, *, is_packed: bool) -> contextlib.AbstractContext
         return target
     import zstandard  # noqa: PLC0415 - --help must not wait for it
 
-    return zstandard.ZstdCompressor(level=3).stream_writer(target)  # type: ignore[return-value] # it writes as files do
+    return zstandard.ZstdCompressor(level=3).stream_writer(target)
