@@ -107,3 +107,17 @@ async def test_an_invalidated_answer_is_asked_for_anew(own: RunningProxy, provid
     await ask(own, chat("old"))
     assert cache(own, "invalidate", "--provider", "openai").exit_code == 0
     assert said(await ask(own, chat("old"))) == "miss"
+
+
+async def test_what_all_workers_share_is_listed_and_carried(
+    make_proxy: MakeProxy, provider: Providers, tmp_path: Path
+) -> None:
+    proxy = make_proxy(provider, {"workers": 2})
+    await ask(proxy, chat("by one of them"))
+    lines = told(proxy, "ls", "--tier", "shared")
+    assert isinstance(lines, list)
+    assert len(lines) == 1
+    assert cache(proxy, "export", str(tmp_path / "all.jsonl")).exit_code == 0
+    counts = told(proxy, "import", str(tmp_path / "all.jsonl"))
+    assert isinstance(counts, dict)
+    assert counts["known"] == 1
