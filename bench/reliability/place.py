@@ -27,7 +27,7 @@ class Place:
     def cut_off(self, port: int) -> None:
         """From now on no packet to or from this port arrives, and nobody is told."""
         drops = f"tcp dport {port} drop\n    tcp sport {port} drop"
-        chain = f"  chain all {{\n    type filter hook input priority 0; policy accept;\n    {drops}\n  }}"
+        chain = f"  chain wire {{\n    type filter hook input priority 0; policy accept;\n    {drops}\n  }}"
         self._firewall(f"table {_TABLE} {{\n{chain}\n}}\n")
 
     def join(self) -> None:
