@@ -71,6 +71,10 @@ bench: setup
 soak: setup
 	$(BIN)/python -m bench.soak
 
+# Outages of Redis and of the disk, under load; writes docs/reliability.md. Under six minutes on a quiet machine.
+reliability: setup
+	$(BIN)/python -m bench.reliability
+
 # Instructions a call, against bench/budget.json; says why when it cannot count here.
 budget: setup
 	$(BIN)/python -m bench.budget

@@ -18,6 +18,7 @@ from addons.fingerprint import Fingerprint
 from addons.identify import Identify
 from addons.meter import Meter, Pricing, Settled
 from addons.observe import Observe
+from addons.prefixes import Prefixes
 from addons.renewals import Renewals
 from addons.repeats import KnownRepeats, can_repeat
 from addons.retry import Retry
@@ -77,6 +78,7 @@ def chain(settings: Settings, parts: Parts) -> list[Stage]:
         *([] if parts.peers is None else [CacheAgain(cache)]),
         # One upstream call may now serve many exchanges.
         Observe(parts.tasks),
+        Prefixes(settings.cost.prompt_cache_max_bytes),
         AskUsage(enabled=settings.cost.ask_usage),
         Retry(settings),
         TowardsOrigin(settings),

@@ -9,10 +9,11 @@ from typing import Protocol
 
 import structlog
 
+from addons.discount import prompt_cache_of
 from proxy.exchange.chain import Step
 from proxy.exchange.headers import HeaderList, without
 from proxy.exchange.model import Exchange, Response
-from proxy.exchange.record import NANO_PER_USD, CallRecord, Outcome
+from proxy.exchange.record import FINGERPRINT_BYTES, NANO_PER_USD, CallRecord, Outcome
 from proxy.exchange.usage import Usage
 
 log = structlog.get_logger(__name__)
@@ -169,7 +170,9 @@ class Meter(Step):
             price_version=self._pricing.version,
             error=exchange.error,
             credential=exchange.credential[:12],
+            fingerprint=exchange.fingerprint[:FINGERPRINT_BYTES].hex() if exchange.fingerprint is not None else "",
             labels=exchange.labels,
+            prompt_cache=prompt_cache_of(exchange, self._pricing.cost),
         )
 
 

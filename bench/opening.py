@@ -9,10 +9,10 @@ nothing else. What can be compared are the ratios and differences between contes
 machine, in alternating rounds.
 
 To repeat it: `make rivals` installs LiteLLM and Portkey in environments of their own, Debian's packages nginx-light,
-squid-openssl and wrk are used if they are there, and `make bench` runs all. A rival that is missing is a row that says
-so. `python -m bench --only SECTION,… --against NAME,… --rounds N --quick` runs parts. With `--resume DIR` each section
-is kept in DIR as soon as it is there, so that a run that broke off goes on where it was, at the same commit only; the
-page then says which sections are of which run.
+squid-openssl, wrk and redis-server are used if they are there, and `make bench` runs all. What is missing is a row that
+says so. `python -m bench --only SECTION,… --against NAME,… --rounds N --quick` runs parts. With `--resume DIR` each
+section is kept in DIR as soon as it is there, so that a run that broke off goes on where it was, at the same commit
+only; the page then says which sections are of which run.
 
 ## How it is measured
 

@@ -14,6 +14,8 @@ from config.environment import variable_name
 from config.errors import SECRET_KEYS, Problem, shown
 from config.layers import Layer
 from config.places import Annotation, KeyPath, at, dotted, known_keys, section_of
+from config.schema import Settings
+from config.section import Section
 
 _EXPECTED: Final = {
     "int_type": "a whole number",
@@ -38,17 +40,17 @@ _BOUNDS: Final = {
 }
 
 
-def explain(error: ValidationError, layer: Layer) -> list[Problem]:
+def explain(error: ValidationError, layer: Layer, schema: type[Section] = Settings) -> list[Problem]:
     """The complaints as problems, in the order of the schema."""
-    return [_problem(detail, layer) for detail in error.errors(include_url=False)]
+    return [_problem(detail, layer, schema) for detail in error.errors(include_url=False)]
 
 
-def _problem(detail: ErrorDetails, layer: Layer) -> Problem:
+def _problem(detail: ErrorDetails, layer: Layer, schema: type[Section]) -> Problem:
     path: KeyPath = detail["loc"]
     source = layer.source_of(path) or "default"
     key = dotted(path)
     if detail["type"] == "extra_forbidden":
-        return Problem(source, key, _unknown(path, source))
+        return Problem(source, key, _unknown(path, source, schema))
     if detail["type"] == "missing":
         return Problem(source, key, "is required")
     return Problem(source, key, f"{_given(detail, key)}; {_wanted(detail)}")
@@ -76,9 +78,9 @@ def _wanted(detail: ErrorDetails) -> str:
     return detail["msg"].removeprefix("Value error, ")
 
 
-def _unknown(path: KeyPath, source: str) -> str:
+def _unknown(path: KeyPath, source: str, schema: type[Section]) -> str:
     """An unknown key. The nearest of its neighbours is offered, else the nearest of all keys."""
-    above: Annotation | None = at(path[:-1])
+    above: Annotation | None = at(path[:-1], schema)
     section = section_of(above) if above is not None else None
     neighbours = list(section.model_fields) if section else []
     own = str(path[-1])
@@ -88,6 +90,6 @@ def _unknown(path: KeyPath, source: str) -> str:
             return f"is not a setting; did you mean {near[0]}?"
     if near := difflib.get_close_matches(own, neighbours, n=1):
         return f"is not a setting; did you mean {dotted((*path[:-1], near[0]))}?"
-    if near := [key for key in known_keys() if key.rpartition(".")[2] == own]:
+    if near := [key for key in known_keys(schema) if key.rpartition(".")[2] == own]:
         return f"is not a setting; did you mean {near[0]}?"
     return f"is not a setting; known here: {', '.join(neighbours)}"

@@ -139,9 +139,11 @@ def _with_absolute_paths(settings: Settings, home: str | None, problems: list[Pr
 
     extra_ca = tuple(absolute(path, ("upstream", "extra_ca")) for path in settings.upstream.extra_ca)
     prices = settings.cost.prices and absolute(settings.cost.prices, ("cost", "prices"))
+    trust_dir = settings.trust_dir and absolute(settings.trust_dir, ("trust_dir",))
     return settings.model_copy(
         update={
             "data_dir": absolute(settings.data_dir, ("data_dir",)),
+            "trust_dir": trust_dir,
             "upstream": settings.upstream.model_copy(update={"extra_ca": extra_ca}),
             "cost": settings.cost.model_copy(update={"prices": prices}),
         }

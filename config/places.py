@@ -78,9 +78,9 @@ def child(annotation: Annotation, key: str | int) -> Annotation | None:
             return None
 
 
-def at(path: KeyPath) -> Annotation | None:
+def at(path: KeyPath, schema: type[Section] = Settings) -> Annotation | None:
     """What belongs at a path. None when there is no such place."""
-    here: Annotation | None = Settings
+    here: Annotation | None = schema
     for key in path:
         if here is None:
             return None

@@ -5,22 +5,20 @@ does with ConfigMaps, is a change. A load gives a whole good snapshot, which is 
 and the old snapshot stays. What cannot change while running makes a snapshot refused.
 """
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import structlog
 
 from config.errors import SettingsError
 from config.load import SettingsLoader
 from config.schema import Settings
+from config.sight import Sight, look
 
 _log = structlog.get_logger()
-
-_RACY_NS: Final = 2_000_000_000  # a file this young may change again without its time telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +27,6 @@ class ReloadResult:
 
     outcome: Literal["unchanged", "applied", "refused"]
     message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """A file as it was seen. All zero and empty: it was not there."""
-
-    mtime_ns: int = 0
-    size: int = 0
-    inode: int = 0
-    digest: bytes = b""
 
 
 class ReloadWatcher:
@@ -55,12 +43,12 @@ class ReloadWatcher:
         self._current = current
         self._apply = apply
         self._clock_ns = clock_ns
-        self._seen = {file: _look(file, None, clock_ns()) for file in loader.files}
+        self._seen = {file: look(file, None, clock_ns()) for file in loader.files}
 
     def poll(self, *, force: bool = False) -> ReloadResult:
         """Look for changes and act on them; `force` loads in any case, as for SIGHUP. Never raises for bad settings."""
         now = self._clock_ns()
-        seen = {file: _look(file, self._seen.get(file), now) for file in self._loader.files}
+        seen = {file: look(file, self._seen.get(file), now) for file in self._loader.files}
         has_changed = _contents(seen) != _contents(self._seen)
         self._seen = seen
         return self._reload() if has_changed or force else ReloadResult("unchanged")
@@ -75,7 +63,7 @@ class ReloadWatcher:
             return _refused(str(exc))
         finally:  # also after a refusal: the new files are those whose repair must be noticed
             now = self._clock_ns()
-            self._seen = {file: self._seen.get(file) or _look(file, None, now) for file in self._loader.files}
+            self._seen = {file: self._seen.get(file) or look(file, None, now) for file in self._loader.files}
         self._current = settings
         _log.info("settings_applied", files=[str(file) for file in self._loader.files])
         return ReloadResult("applied")
@@ -87,6 +75,7 @@ def changed_fixed_keys(old: Settings, new: Settings) -> list[str]:
         "listeners": (old.listeners, new.listeners),
         "admin": (old.admin, new.admin),
         "data_dir": (old.data_dir, new.data_dir),
+        "trust_dir": (old.trust_dir, new.trust_dir),
         "workers": (old.workers, new.workers),
         "ledger.url": (old.ledger.url, new.ledger.url),
         "cache.redis": (old.cache.redis, new.cache.redis),
@@ -103,17 +92,5 @@ def _refused(message: str) -> ReloadResult:
     return ReloadResult("refused", message)
 
 
-def _contents(seen: dict[Path, _Sight]) -> dict[Path, bytes]:
+def _contents(seen: dict[Path, Sight]) -> dict[Path, bytes]:
     return {file: sight.digest for file, sight in seen.items()}
-
-
-def _look(file: Path, before: _Sight | None, now_ns: int) -> _Sight:
-    try:
-        status = file.stat()
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        is_settled = now_ns - status.st_mtime_ns > _RACY_NS
-        if before is not None and is_settled and stamp == (before.mtime_ns, before.size, before.inode):
-            return before
-        return _Sight(*stamp, hashlib.blake2b(file.read_bytes()).digest())
-    except OSError:
-        return _Sight()

@@ -157,6 +157,8 @@ class Cost(Section):
 
     prices: Path | None = None  # overrides, besides config/prices.yaml
     ask_usage: bool = True  # add include_usage to streams that would not report, and hide the added event
+    # Looking at a prompt takes about 1.5 ms a megabyte; half of one is some 130,000 tokens. 0: none is looked at.
+    prompt_cache_max_bytes: Annotated[int, Field(ge=0)] = MIB // 2
 
 
 class Ledger(Section):
@@ -196,6 +198,7 @@ class Settings(Section):
 
     profile: Profile = "production"
     data_dir: Path = Path("~/.local/share/skinflint")
+    trust_dir: Path | None = None  # the public files that make clients trust us; None: ca in the data directory
     workers: Workers = 1  # processes; auto: as many as there are processors to use
     listeners: tuple[Listener, ...] = (Listener(),)
     admin: Admin = Admin()

@@ -113,6 +113,7 @@ class Skinflint:
             bridge=self._bridge,
             store=self._cache.store,
             invalidations=self._cache.invalidations,
+            stock=self._cache.stock(self._identity.token),
             counters=self._counters,
             ledger=self._ledger,
             started_at=self._started_at,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from config.schema import Settings
+from proxy.admin.stock import Stock
+from proxy.admin.token import AdminToken
 from proxy.fleet.flights import FleetFlights
 from proxy.fleet.key import kept_key, key_of_file
 from proxy.fleet.membership import Membership
@@ -22,7 +24,9 @@ from proxy.stores.dictionary import Dictionaries
 from proxy.stores.disk import DiskStore
 from proxy.stores.invalidation import Invalidations, RuleKeeper
 from proxy.stores.keyfile import KeyFile
+from proxy.stores.listing import Listing
 from proxy.stores.memory import MemoryStore
+from proxy.stores.popularity import Popularity
 from proxy.stores.rule_board import SharedRules
 from proxy.stores.rules import Rule, Rules
 from proxy.stores.sealer import Sealer
@@ -56,7 +60,8 @@ class CacheParts:
         self._on_key = on_key
         self.key = self._first_key(settings, own_key)
         self.rules = Rules() if shared is None else SharedRules(shared.rules)
-        self.near: NearStore = MemoryStore(cache.memory.max_bytes) if shared is None else shared.store()
+        popularity = Popularity()
+        self.near: NearStore = MemoryStore(cache.memory.max_bytes, popularity) if shared is None else shared.store()
         keys = KeyFile(cache.encryption.key_file) if cache.encryption.key_file is not None else None
         self._sealers: list[Sealer] = []
         outer: list[Store] = []
@@ -80,10 +85,11 @@ class CacheParts:
                     max_entry_bytes=cache.redis.max_entry_bytes,
                     grace_s=_grace_s(settings),
                     sealing=sealer,
-                    may_answer=self.fleet.rules.current.is_set,
+                    may_answer=self.fleet.rules.may_answer,
                 )
             )
             keepers.append(self.fleet.rules)
+        self._carrier = self._sealer(keys, Dictionaries(trains=False))
         self.disk: DiskStore | None = None
         if cache.disk.max_bytes and cache.enabled:
             self.disk = DiskStore(
@@ -97,7 +103,7 @@ class CacheParts:
             outer.append(self.disk)
             keepers.append(_OnDisk(self.disk))
         sealed = outer if keys is not None else ()
-        self.store = Tiers(self.near, outer, self.rules, tasks, Admission(sealed))
+        self.store = Tiers(self.near, outer, self.rules, tasks, Admission(sealed, popularity))
         self.invalidations = Invalidations(self.store, keepers, clock=time.time)
         self.flights: FleetFlights | None = None
         if self.fleet is not None and settings.collapse.enabled and settings.collapse.fleet:
@@ -108,6 +114,13 @@ class CacheParts:
                 self._sealer(keys, Dictionaries(trains=False)),
                 self.store.written,
             )
+
+    def stock(self, token: AdminToken) -> Stock:
+        """What operators may do with single entries."""
+        listings: dict[str, Listing] = {self.near.stats().tier: self.near}
+        if self.disk is not None:
+            listings[self.disk.stats().tier] = self.disk
+        return Stock(self.store, listings, self._carrier, lambda: self.key, token, time.time)
 
     def vectors(self, settings: Settings) -> "SharedIndex | None":
         """Where replicas share what they were asked, if the settings want that."""

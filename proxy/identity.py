@@ -1,7 +1,8 @@
-"""What a proxy is known by: its certificate authority, the files that make clients trust it, the key of its digests.
+"""What a proxy is known by: its certificate authority, the files that make clients trust it, its keys.
 
-Made on the first run, found on later ones. All workers of a proxy have one: it is made before they start, so that a
-worker that is replaced is not another proxy to its clients.
+The keys are that of its digests and the token of its admin listener. Made on the first run, found on later ones. All
+workers of a proxy have one: it is made before they start, so that a worker that is replaced is not another proxy to
+its clients.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from config.errors import Problem, SettingsError
 from config.schema import Settings
+from proxy.admin.token import AdminToken
 from proxy.edge.ca import CertificateAuthority, certified_hosts, load_or_create
 from proxy.edge.trust import TrustFiles, trusted_sources, write_trust
 from proxy.providers.registry import Registry
@@ -29,6 +31,7 @@ class Identity:
     authority: CertificateAuthority
     trust: TrustFiles
     fingerprint_key: bytes = field(repr=False)
+    token: AdminToken = field(repr=False)
 
     @classmethod
     def of(cls, settings: Settings, environ: Mapping[str, str]) -> "Identity":
@@ -37,8 +40,9 @@ class Identity:
         folder = settings.data_dir / "ca"
         hosts = Registry.from_settings(settings).hosts()
         authority = load_or_create(folder, certified_hosts(hosts), datetime.now(UTC))
-        sources = trusted_sources(environ, TrustFiles.in_directory(folder).bundle)
-        return cls(authority, write_trust(authority, folder, sources), key)
+        public = settings.trust_dir or folder
+        sources = trusted_sources(environ, TrustFiles.in_directory(public).bundle)
+        return cls(authority, write_trust(authority, public, sources), key, AdminToken.of(settings.data_dir))
 
     def registry_for(self, settings: Settings) -> Registry:
         """The providers of new settings. Raises SettingsError for hosts that the authority cannot speak for."""

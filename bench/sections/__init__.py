@@ -18,6 +18,7 @@ from bench.sections import (
     mix,
     start,
     streams,
+    tiers,
     tunnel,
     workers,
 )
@@ -37,5 +38,6 @@ SECTIONS: Final[Mapping[str, Callable[[Run], Section]]] = MappingProxyType(
         "tunnel": tunnel.run,
         "workers": workers.run,
         "growth": growth.run,
+        "tiers": tiers.run,
     }
 )

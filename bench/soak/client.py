@@ -95,12 +95,12 @@ class Client:
         return b"".join([piece async for piece in self.pieces(head)])
 
 
-def request(host: str, path: str, body: bytes, kind: str, fields: Fields = ()) -> bytes:
+def request(host: str, path: str, body: bytes, kind: str, fields: Fields = (), *, credential: str = "sk-soak") -> bytes:
     """A POST. `kind` becomes the call's label `app`, by which the ledger is compared."""
     lines = [
         f"POST {path} HTTP/1.1",
         f"host: {host}",
-        "authorization: Bearer sk-soak",
+        f"authorization: Bearer {credential}",
         f"x-skinflint-label-app: {kind}",
     ]
     lines += [f"content-type: application/json\r\ncontent-length: {len(body)}"]

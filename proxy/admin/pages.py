@@ -1,5 +1,5 @@
 """What operators may ask for, in full: /livez, /readyz, /metrics, /v1/stats, POST /v1/cache/clear and
-/v1/cache/invalidate.
+/v1/cache/invalidate; single entries are in entry_pages.py.
 
 Nothing here shows a prompt, an answer or a credential. Importing this module imports aiohttp and Prometheus'
 exposition: 10 MB and 0.15 s that a proxy which is only probed never pays (see server.py).
@@ -12,6 +12,8 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from proxy.admin.answers import Answers
+from proxy.admin.entry_pages import EntryPages
+from proxy.admin.stock import Stock
 from proxy.admin.views import said
 from proxy.stores.rules import Kind
 
@@ -19,7 +21,7 @@ from proxy.stores.rules import Kind
 class Pages:
     """aiohttp's server without a socket of its own: connections are handed to it."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, stock: Stock) -> None:
         self._answers = answers
         app = web.Application()
         app.router.add_get("/livez", self._livez)
@@ -28,6 +30,7 @@ class Pages:
         app.router.add_get("/v1/stats", self._stats)
         app.router.add_post("/v1/cache/clear", self._clear)
         app.router.add_post("/v1/cache/invalidate", self._invalidate)
+        EntryPages(stock).add_to(app)
         app.router.add_get("/", self._index)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
 

@@ -34,6 +34,7 @@ class AdminServer:
     def __init__(self, registry: CollectorRegistry, views: Views, answers: Answers | None = None) -> None:
         """`answers`: other than those of this process alone."""
         self._answers = answers or Alone(registry, views)
+        self._stock = views.stock
         self._tasks = TaskSet()
         self._servers: list[asyncio.Server] = []
         self._pages: Pages | None = None
@@ -82,7 +83,7 @@ class AdminServer:
 
     async def _open(self) -> "Pages":
         pages_class = await asyncio.to_thread(import_pages)
-        pages = pages_class(self._answers)
+        pages = pages_class(self._answers, self._stock)
         await pages.start()
         return pages
 

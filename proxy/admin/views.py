@@ -7,6 +7,7 @@ from typing import Literal
 
 from proxy import version
 from proxy.admin import held
+from proxy.admin.stock import Stock
 from proxy.counters import Counters
 from proxy.edge.bridge import Bridge, Snapshot
 from proxy.ledger.writer import LedgerWriter
@@ -42,6 +43,7 @@ class Views:
     bridge: Bridge
     store: Tiers
     invalidations: Invalidations
+    stock: Stock
     counters: Counters
     ledger: LedgerWriter | None
     started_at: float

@@ -12,8 +12,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from proxy.cli.machine import Program, Snapshot
-from proxy.cli.runtimes import VARIABLES, Kind
 from proxy.edge.ca import RENEW_BEFORE
+from proxy.edge.runtimes import VARIABLES, Kind
 
 _USE = 'eval "$(skinflint env)", or start the program with `skinflint exec --`'
 _WANTED_DESCRIPTORS = 4096  # two for each connection, with room for a few thousand clients

@@ -47,7 +47,7 @@ def command(
 
 def proxy_variables(found: "Runtime", existing: Mapping[str, str]) -> dict[str, str]:
     """The variables for a running proxy. Without a regular listener only those that make its CA trusted."""
-    from proxy.cli.runtimes import variables  # noqa: PLC0415 - --help must not wait for it
+    from proxy.edge.runtimes import variables  # noqa: PLC0415 - --help must not wait for it
     from proxy.edge.trust import TrustFiles  # noqa: PLC0415
 
     trust = TrustFiles(found.ca, found.bundle, found.truststore)

@@ -17,9 +17,9 @@ from pathlib import Path
 from config.schema import Settings, split_address
 from proxy import runtime
 from proxy.cli.ca import FOLDER
-from proxy.cli.runtimes import Kind, describe
 from proxy.edge.ca import CaError, CertificateAuthority, load
 from proxy.edge.constraints import Permitted
+from proxy.edge.runtimes import Kind, describe
 from proxy.edge.trust import TrustFiles, certificates
 from proxy.runtime import Runtime
 
@@ -99,7 +99,7 @@ def look(settings: Settings, provider_hosts: Sequence[str], environ: Mapping[str
     trust = (
         TrustFiles(running.ca, running.bundle, running.truststore)
         if running
-        else TrustFiles.in_directory(settings.data_dir / FOLDER)
+        else TrustFiles.in_directory(settings.trust_dir or settings.data_dir / FOLDER)
     )
     return Snapshot(
         now=now,

@@ -14,6 +14,7 @@ from proxy.exchange.asked import NOTHING, Asked
 from proxy.exchange.cache_control import NONE, Directives
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.history import History
+from proxy.exchange.prefixes import Finding
 from proxy.exchange.provider import NO_FACTS, UNKNOWN, CallFacts, Json, Operation, Provider, UsageReader
 from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
@@ -134,6 +135,7 @@ class UpstreamCall:
     usage: Usage | None = None
     attempts: int = 0
     bytes_received: int = 0
+    prefix: Finding | None = None  # None: its prompt was not looked at
     ended: bool = False
     _waiting: list[Callable[[], None]] = field(default_factory=list)
 

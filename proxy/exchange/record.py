@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 NANO_PER_USD: Final = 1_000_000_000
+FINGERPRINT_BYTES: Final = 12  # enough to tell all calls of a ledger apart; each row has them
 
 
 class Outcome(StrEnum):
@@ -21,6 +22,19 @@ class Outcome(StrEnum):
     REFRESH = "refresh"  # paid upstream to bring a stored answer up to date; no client waited for it
     REFUSED = "refused"  # answered here by policy
     ERROR = "error"  # no complete answer could be given
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCache:
+    """What the provider's own prompt cache did for a call that went upstream, and what it could have done."""
+
+    saved_nanousd: int | None = 0  # by what it served, less what writing it cost; below 0: it cost more. None: unpriced
+    shared_tokens: int = 0  # of the prompt's beginning, as in a recent call; an estimate
+    lost_tokens: int = 0  # could have been served besides; an estimate
+    lost_nanousd: int | None = 0  # what they cost more so; None: unpriced
+    broken_by: str = ""  # tools, parameters, system, first_message, message; unmarked, expired, unserved
+    broken_at: int = 0  # where in that part, in characters, about
+    broken_of: int = 0  # of how many
 
 
 @dataclass(slots=True)
@@ -55,7 +69,9 @@ class CallRecord:
     price_version: str = ""
     error: str = ""  # a constant word: connection_timeout, client_disconnected, ...
     credential: str = ""  # keyed digest, 12 hexadecimal digits
+    fingerprint: str = ""  # the first 24 hexadecimal digits; empty for a call that has no twin
     labels: dict[str, str] = field(default_factory=dict)
+    prompt_cache: PromptCache | None = None  # None: there is nothing to say
 
     def again(
         self,
@@ -74,5 +90,6 @@ class CallRecord:
             self.streamed, self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens,
             self.reasoning_tokens, self.audio_tokens, self.estimated, self.cost_nanousd, self.saved_nanousd,
             self.potential_nanousd, first_byte_ms, total_ms, overhead_ms, self.request_bytes, self.response_bytes,
-            self.service_tier, price_version, self.error, self.credential, labels,
+            self.service_tier, price_version, self.error, self.credential, self.fingerprint,
+            labels,
         )  # fmt: skip

@@ -59,6 +59,10 @@ class Hearing:
         """There is a connection."""
         return self._connection is not None and not self._connection.is_closed
 
+    def renew(self) -> None:
+        """On another connection: what this one still has to say may be late."""
+        self._end("renewed")
+
     def add(self, channel: bytes) -> None:
         """Hear this one too. Raises RedisUnavailableError when there are too many."""
         if len(self._channels) >= _MAX_CHANNELS:

@@ -67,9 +67,11 @@ async def agreed_key(link: RedisLink, prefix: str, own: bytes) -> bytes:
     """The fleet's key: the one in Redis, or `own`, which is left there if there is none. Raises
     RedisUnavailableError."""
     place = f"{prefix}:key".encode()
-    if await link.set(place, own, None, only_if_absent=True, is_bulk=False, deadline_s=_DEADLINE_S):
-        return own
-    key = await link.get(place, _DEADLINE_S)
+    key = await link.get(place, _DEADLINE_S)  # first: a full Redis takes nothing, but tells
+    if key is None:
+        if await link.set(place, own, None, only_if_absent=True, is_bulk=False, deadline_s=_DEADLINE_S):
+            return own
+        key = await link.get(place, _DEADLINE_S)
     if key is None or len(key) != KEY_BYTES:
         raise RedisUnavailableError("no_fleet_key")
     return key

@@ -38,6 +38,7 @@ class Counts:
     refused: int = 0
     redirected: int = 0
     connects: int = 0
+    falls: int = 0  # connections that were lost or given up
 
 
 class Lane:
@@ -152,6 +153,7 @@ class Lane:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+        self._counts.falls += 1
         self._breaker.broke()
         self._opened(reason)
 

@@ -98,6 +98,11 @@ class RedisLink:
         """Calls are made: some server is there."""
         return self._servers is not None and any(node.is_up for node in self._servers.nodes())
 
+    @property
+    def falls(self) -> int:
+        """How many connections for calls were lost so far: whatever was to be heard meanwhile may have been missed."""
+        return self._counts.falls
+
     async def close(self) -> None:
         """End every connection; what is under way fails."""
         for own in list(self._own):

@@ -46,7 +46,7 @@ class Membership:
         self._key = key
         self._key_path = key_path
         self._on_key = on_key
-        self._was_up = False
+        self._agreed_after: int | None = None  # the link's falls when the key was agreed on; None: it was not yet
 
     async def start(self) -> None:
         """Begin to connect; return when the fleet's key and rules are known, or after a moment."""
@@ -60,11 +60,10 @@ class Membership:
         await self.tend()
 
     async def tend(self) -> None:
-        """Called about once a second: agree on the key whenever Redis is back, and catch up on rules."""
-        is_up = self.link.is_up
-        if is_up and not self._was_up:
-            is_up = await self._agree()
-        self._was_up = is_up
+        """Called about once a second: agree on the key whenever Redis may be another, and catch up on rules."""
+        falls = self.link.falls
+        if falls != self._agreed_after and self.link.is_up and await self._agree():
+            self._agreed_after = falls
         await self.rules.catch_up()
 
     async def stop(self) -> None:

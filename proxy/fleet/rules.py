@@ -4,8 +4,9 @@
 
 Rules: Redis gives the stamps, so that they grow whatever the replicas' clocks say. They stand in one list, which a
 replica reads whole before it takes anything from Redis, and again whenever it may have missed something. What could
-not be told, because Redis was away, is told when it is back. A list that has grown too long becomes one rule that
-covers everything so far.
+not be told, because Redis was away, is told when it is back; so is what Redis has forgotten, with the stamp that it
+had: a server may come back empty, or as it was when it was last saved. A list that has grown too long becomes one rule
+that covers everything so far.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from proxy.fleet.hearing import Hearing
 from proxy.fleet.link import RedisLink, Script
 from proxy.stores.base import StoreUnavailableError
 from proxy.stores.rule_board import read
-from proxy.stores.rules import Kind, Rule
+from proxy.stores.rules import Kind, Rule, Rules
 from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,20 @@ end
 redis.call('RPUSH', KEYS[1], line)
 redis.call('PUBLISH', KEYS[3], line)
 return text
+""")
+_RESTORE: Final = Script("""
+if redis.call('LPOS', KEYS[1], ARGV[1]) then return 0 end
+local stamp = math.max(tonumber(ARGV[2]), tonumber(redis.call('GET', KEYS[2]) or '0'))
+local text = string.format('%.0f', stamp)
+redis.call('SET', KEYS[2], text)
+local line = ARGV[1]
+if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[3]) then
+  redis.call('DEL', KEYS[1])
+  line = '["all","",' .. text .. ']'
+end
+redis.call('RPUSH', KEYS[1], line)
+redis.call('PUBLISH', KEYS[3], line)
+return 1
 """)
 
 
@@ -66,11 +81,26 @@ class FleetRules:
         self._tasks = tasks
         self._hearing: Hearing | None = None
         self._untold: deque[Rule] = deque()
+        self._told = Rules()  # what Redis must know
+        self._falls = 0  # of the link's connections, when everything was current
         self.current = asyncio.Event()  # set: everything that was told before is known here
 
     def start(self) -> None:
         """Begin to hear; what was told before is read as soon as Redis is there. Raises RedisUnavailableError."""
         self._hearing = self._link.hearing(self._heard, self._missed, [self._keys[2]])
+
+    def may_answer(self) -> bool:
+        """Is everything known here by which answers from Redis must be judged?"""
+        self._look_at_link()
+        return self.current.is_set()
+
+    def _look_at_link(self) -> None:
+        """Where calls could not get through, neither could messages, and they may still be on their way."""
+        if (falls := self._link.falls) != self._falls:
+            self._falls = falls
+            self.current.clear()
+            if self._hearing is not None:
+                self._hearing.renew()
 
     async def stop(self) -> None:
         """Hear no more."""
@@ -80,22 +110,27 @@ class FleetRules:
     async def keep(self, rule: Rule) -> Rule:
         """See RuleKeeper. What Redis cannot be told now is told later, and obeyed here meanwhile."""
         try:
-            return await self._tell(rule)
+            kept = await self._tell(rule)
         except RedisUnavailableError as failure:
             self._untold.append(rule)
             if len(self._untold) > _MOST_UNTOLD:
                 self._untold = deque([Rule(Kind.ALL, "", max(each.stamp for each in self._untold))])
             raise StoreUnavailableError(failure.reason) from failure
+        self._told.add(kept)
+        return kept
 
     async def catch_up(self) -> None:
         """Read what was told, and tell what was not. Called about once a second; does nothing when nothing is due."""
+        self._look_at_link()
         if self.current.is_set() and not self._untold:
             return
         try:
             if not self.current.is_set():
                 await self._read()
             while self._untold:
-                self._hear(await self._tell(self._untold[0]))
+                kept = await self._tell(self._untold[0])
+                self._told.add(kept)
+                self._hear(kept)
                 self._untold.popleft()
         except RedisUnavailableError:
             return  # the link says so itself
@@ -111,10 +146,16 @@ class FleetRules:
         lines = await self._link.call(b"LRANGE", self._keys[0], 0, -1, key=self._keys[0], deadline_s=_READ_S)
         if not isinstance(lines, list):
             raise RedisUnavailableError("protocol_error")
-        for line in lines:
-            if isinstance(line, bytes):
-                self._add(line)
+        held = {self._add(line) for line in lines if isinstance(line, bytes)}
+        covered = max((rule.stamp for rule in held if rule.kind is Kind.ALL), default=0)
+        for rule in list(self._told):
+            if rule.stamp > covered and rule not in held:
+                await self._restore(rule)
         self.current.set()
+
+    async def _restore(self, rule: Rule) -> None:
+        line = b"[%s,%s,%d]" % (orjson.dumps(rule.kind), orjson.dumps(rule.value), rule.stamp)
+        await self._link.run(_RESTORE, self._keys, [line, rule.stamp, _MOST_RULES])
 
     def _heard(self, channel: bytes, line: bytes) -> None:
         self._add(line)
@@ -123,14 +164,17 @@ class FleetRules:
         self.current.clear()
         self._tasks.spawn(self.catch_up(), name="fleet rules")
 
-    def _add(self, line: bytes) -> None:
-        """A line that cannot be read may have meant anything: everything before it is forgotten."""
+    def _add(self, line: bytes) -> Rule:
+        """A line that cannot be read may have meant anything: everything before it is forgotten here."""
         try:
             rule = read(line)
         except (ValueError, TypeError):
             log.warning("rule_not_understood", action="everything cached so far is forgotten")
             rule = Rule(Kind.ALL, "", int(time.time() * 1_000_000))
+        else:
+            self._told.add(rule)
         try:
             self._hear(rule)
         except TimeoutError:
             self.current.clear()  # the workers' shared rules are busy: read again in a second
+        return rule

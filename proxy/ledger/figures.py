@@ -66,6 +66,8 @@ class Measures:
     cost: Money = Money()
     saved: Money = Money()
     potential: Money = Money()  # paid, and `cache.sampling: any` would have saved it
+    discount: Money = Money()  # by the provider's own prompt cache, less what writing to it cost
+    lost_discount: Money = Money()  # it could have saved besides; an estimate
     unpriced_calls: int = 0  # whose cost or saving is not known
     estimated_calls: int = 0  # whose tokens were counted from a cut-off stream
     total: Times = Times()
@@ -124,6 +126,41 @@ class Waste:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptCaching:
+    """What a provider's own prompt cache did for the calls that went upstream for one model."""
+
+    provider: str
+    model: str
+    calls: int
+    input: int  # tokens, as are the next three
+    cache_read: int
+    cache_write: int
+    lost_tokens: int  # could have been read from it besides; an estimate
+    saved: Money  # by reading from it, less what writing to it cost
+    lost: Money
+
+    @property
+    def read_share(self) -> float | None:
+        """Of all input tokens, the share that was read from it."""
+        return _ratio(self.cache_read, self.input)
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixLoss:
+    """Why tokens were not read from a provider's prompt cache, for the calls of one model and application."""
+
+    provider: str
+    model: str
+    app: str  # the label; empty without one
+    broken_by: str  # see proxy.exchange.record.PromptCache
+    calls: int
+    broken_at: int  # characters into the part that breaks it; the least of all calls
+    broken_of: int  # the part's size; the largest
+    lost_tokens: int
+    lost: Money
+
+
+@dataclass(frozen=True, slots=True)
 class Projection:
     """What 30 days would bring if they went on like the window that was observed."""
 
@@ -153,6 +190,8 @@ class Report:
     series: tuple[Bucket, ...]  # without gaps
     waste: tuple[Waste, ...]
     projection: Projection | None  # None: nothing was recorded, or for too short a time
+    prompt_caching: tuple[PromptCaching, ...] = ()  # the dearest first
+    prefix_losses: tuple[PrefixLoss, ...] = ()  # the dearest first
 
 
 def _ratio(part: int, whole: int) -> float | None:

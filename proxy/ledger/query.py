@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     FromClause,
     Select,
@@ -32,6 +33,7 @@ LABEL: Final = "label:"
 GROUPINGS: Final = ("provider", "operation", "model", "outcome", "status", "client", "credential", "streamed")
 PERIODS: Final = {"day": 1440, "hour": 60}  # minutes
 NO_VALUE: Final = "(none)"
+PAID: Final = (Outcome.MISS.value, Outcome.BYPASS.value, Outcome.REFRESH.value, Outcome.ERROR.value)
 TIMES: Final = ("total_ms", "overhead_ms", "first_byte_ms")
 
 _TOKENS: Final = ("input", "output", "cache_read", "cache_write", "reasoning", "audio")
@@ -41,6 +43,7 @@ _MEASURED: Final = (
     *(f"{kind}_tokens" for kind in _TOKENS),
     *_MONEY,
     *TIMES,
+    "prompt_cache",
 )
 type Question = Select[*tuple[Any, ...]]  # how many columns there are depends on the grouping
 
@@ -173,6 +176,29 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.count(case((condition, 1)))
 
 
+def total(column: ColumnElement[int]) -> ColumnElement[int]:
+    """Its sum; 0 without a value."""
+    return func.coalesce(func.sum(column), 0)
+
+
+def of_prompt_cache(inner: FromClause, name: str) -> ColumnElement[int]:
+    """A number in `prompt_cache`; NULL where nothing is said. PostgreSQL's own integers would be too short."""
+    return cast(inner.c.prompt_cache[name].as_string(), BigInteger)
+
+
+def prompt_cache_money(inner: FromClause) -> list[ColumnElement[int]]:
+    """What the provider's prompt cache saved and could have saved, of calls that were answered upstream: no others say
+    anything of it."""
+    used = or_(inner.c.cache_read_tokens > 0, inner.c.cache_write_tokens > 0)
+    saved, lost = of_prompt_cache(inner, "saved_nanousd"), of_prompt_cache(inner, "lost_nanousd")
+    return [
+        total(saved).label("discount_nanousd"),
+        _count(and_(used, inner.c.outcome.in_(PAID), saved.is_(None))).label("discount_nanousd_unpriced"),
+        total(lost).label("lost_nanousd"),
+        _count(and_(of_prompt_cache(inner, "lost_tokens") > 0, lost.is_(None))).label("lost_nanousd_unpriced"),
+    ]
+
+
 def _money_columns(inner: FromClause) -> list[ColumnElement[int]]:
     columns: list[ColumnElement[int]] = []
     for name in _MONEY:
@@ -187,6 +213,7 @@ def _sum_columns(inner: Subquery) -> list[ColumnElement[int]]:
         *(_count(inner.c.outcome == outcome.value).label(outcome.value) for outcome in Outcome),
         *(func.coalesce(func.sum(inner.c[f"{kind}_tokens"]), 0).label(kind) for kind in _TOKENS),
         *_money_columns(inner),
+        *prompt_cache_money(inner),
         _count(or_(inner.c.cost_nanousd.is_(None), inner.c.saved_nanousd.is_(None))).label("unpriced_calls"),
         _count(inner.c.estimated.is_(True)).label("estimated_calls"),
     ]

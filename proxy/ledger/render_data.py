@@ -1,12 +1,15 @@
 """Reports for machines: JSON and CSV. Their keys are a promise: new ones may come, none goes or changes its meaning.
 
 JSON: `ledger`, `since`, `until` (ISO 8601, UTC), `by`, `where`, `totals`, `groups` (each with `keys`, by the names in
-`by`, and the same figures as `totals`), `bucket_s`, `series`, `waste`, `projection_30d` (null when the window is too
-short; `observed_s` says how long it was). Figures: `calls`, one count an outcome (`hits`, `collapsed`, `misses`,
-`bypass`, `refused`, `errors`), `hit_ratio` = (hits + collapsed) / (hits + collapsed + misses), `hit_share` = (hits +
-collapsed) / calls, `tokens`, `cost`, `saved`, `potential`, `unpriced_calls`, `estimated_calls`, `total_ms`,
-`overhead_ms`, `first_byte_ms` (`p50`, `p95`). Money is `nanousd` (an exact integer), `usd` (null when nothing in it has
-a price) and `unpriced_calls`, which are not in the sum. CSV has a line a group with the same figures, flat.
+`by`, and the same figures as `totals`), `bucket_s`, `series`, `waste`, `prompt_caching` (the provider's, by provider
+and model, of calls that went upstream), `prefix_losses` (estimates; `broken_by` is a constant word), `projection_30d`
+(null when the window is too short; `observed_s` says how long it was). Figures: `calls`, one count an outcome (`hits`,
+`collapsed`, `misses`, `bypass`, `refused`, `errors`), `hit_ratio` = (hits + collapsed) / (hits + collapsed + misses),
+`hit_share` = (hits + collapsed) / calls, `tokens`, `cost`, `saved`, `potential`, `unpriced_calls`, `estimated_calls`,
+`total_ms`, `overhead_ms`, `first_byte_ms` (`p50`, `p95`), `discount` (by the provider's prompt cache; below 0 where
+writing to it cost more than reading saved), `lost_discount`. Money is `nanousd` (an exact integer), `usd` (null when
+nothing in it has a price) and `unpriced_calls`, which are not in the sum. CSV has a line a group with the same figures,
+flat.
 """
 
 import csv
@@ -16,7 +19,8 @@ from typing import Final
 import orjson
 
 from proxy.exchange.record import NANO_PER_USD
-from proxy.ledger.figures import Group, Measures, Money, Report, Times
+from proxy.ledger.advice import advice, cause
+from proxy.ledger.figures import Group, Measures, Money, PrefixLoss, PromptCaching, Report, Times
 
 # A spreadsheet takes a cell that begins so for a formula, wherever the text came from.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -58,6 +62,8 @@ def to_json(report: Report) -> bytes:
             }
             for line in report.waste
         ],
+        "prompt_caching": [_prompt_caching(line) for line in report.prompt_caching],
+        "prefix_losses": [_prefix_loss(loss) for loss in report.prefix_losses],
         "projection_30d": _projection(report),
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
@@ -102,6 +108,8 @@ def _figures(measures: Measures) -> Figures:
         "total_ms": _times(measures.total),
         "overhead_ms": _times(measures.overhead),
         "first_byte_ms": _times(measures.first_byte),
+        "discount": _money(measures.discount),
+        "lost_discount": _money(measures.lost_discount),
     }
 
 
@@ -130,6 +138,37 @@ def _projection(report: Report) -> Figures | None:
         "cost": _money(found.cost),
         "saved": _money(found.saved),
         "potential": _money(found.potential),
+    }
+
+
+def _prompt_caching(line: PromptCaching) -> Figures:
+    return {
+        "provider": line.provider,
+        "model": line.model,
+        "calls": line.calls,
+        "input_tokens": line.input,
+        "cache_read_tokens": line.cache_read,
+        "cache_write_tokens": line.cache_write,
+        "read_share": _rounded(line.read_share, 6),
+        "lost_tokens": line.lost_tokens,
+        "saved": _money(line.saved),
+        "lost": _money(line.lost),
+    }
+
+
+def _prefix_loss(loss: PrefixLoss) -> Figures:
+    return {
+        "provider": loss.provider,
+        "model": loss.model,
+        "app": loss.app,
+        "broken_by": loss.broken_by,
+        "broken_at": loss.broken_at,
+        "broken_of": loss.broken_of,
+        "calls": loss.calls,
+        "lost_tokens": loss.lost_tokens,
+        "lost": _money(loss.lost),
+        "cause": cause(loss),
+        "advice": advice(loss),
     }
 
 

@@ -13,6 +13,8 @@ from proxy.exchange.record import NANO_PER_USD
 from proxy.ledger import charts, wording
 from proxy.ledger.charts import Mark, Part
 from proxy.ledger.figures import Bucket, Group, Measures, Money, Report
+from proxy.ledger.html_prompts import prompt_caching_section
+from proxy.ledger.html_table import money_cell, table
 from proxy.ledger.wording import markup
 
 MOST_BARS: Final = 7
@@ -45,6 +47,8 @@ def _sections(report: Report) -> list[str]:
         sections.append(_group_table(report))
     if report.waste:
         sections.append(_waste_table(report))
+    if report.prompt_caching:
+        sections.append(prompt_caching_section(report))
     return sections
 
 
@@ -56,8 +60,8 @@ def _figures(report: Report) -> str:
     time = f"median added, 95% below {wording.ms(totals.overhead.p95_ms)}"
     return (
         '<section class="row figures" aria-label="Totals">'
-        + _figure("Saved", _money(totals.saved), of_all, "first")
-        + _figure("Paid", _money(totals.cost), paid)
+        + _figure("Saved", money_cell(totals.saved), of_all, "first")
+        + _figure("Paid", money_cell(totals.cost), paid)
         + _figure("Hit ratio", wording.share(totals.hit_ratio), ratio)
         + _figure("Skinflint's own time", wording.ms(totals.overhead.p50_ms), time)
         + "</section>"
@@ -95,15 +99,15 @@ def _over_time(report: Report) -> str:
             f"{bucket.start:%Y-%m-%d %H:%M}",
             wording.count(bucket.calls),
             wording.count(bucket.answered_here),
-            _money(bucket.cost),
-            _money(bucket.saved),
+            money_cell(bucket.cost),
+            money_cell(bucket.saved),
         )
         for bucket in report.series
     )
-    table = _table("Paid and saved over time", ["from (UTC)"], ["calls", "answered here", "paid", "saved"], rows)
+    cells = table("Paid and saved over time", ["from (UTC)"], ["calls", "answered here", "paid", "saved"], rows)
     return (
         f'<section class="card row"><div><h2>Paid and saved over time</h2>{_KEYS}<div class="scroll">{chart}</div>'
-        f"<details><summary>The same as a table, in steps of {step}</summary>{table}</details></div></section>"
+        f"<details><summary>The same as a table, in steps of {step}</summary>{cells}</details></div></section>"
     )
 
 
@@ -197,8 +201,8 @@ def _group_table(report: Report) -> str:
     rows = ([*(markup(key) for key in group.keys), *_group_cells(group.measures)] for group in shown)
     rest = len(report.groups) - len(shown)
     more = f"<p>{wording.count(rest)} more are in the JSON and CSV reports.</p>" if rest else ""
-    table = _table("Groups", list(report.by), figures, rows)
-    return f'<section class="card row"><div><h2>By {markup(", ".join(report.by))}</h2>{table}{more}</div></section>'
+    cells = table("Groups", list(report.by), figures, rows)
+    return f'<section class="card row"><div><h2>By {markup(", ".join(report.by))}</h2>{cells}{more}</div></section>'
 
 
 def _group_cells(measures: Measures) -> list[str]:
@@ -206,9 +210,9 @@ def _group_cells(measures: Measures) -> list[str]:
         wording.count(measures.calls),
         wording.share(measures.hit_ratio),
         wording.brief(measures.tokens.total),
-        _money(measures.cost),
-        _money(measures.saved),
-        _money(measures.potential),
+        money_cell(measures.cost),
+        money_cell(measures.saved),
+        money_cell(measures.potential),
         wording.count(measures.refused),
         wording.count(measures.errors),
         wording.ms(measures.total.p50_ms),
@@ -224,36 +228,16 @@ def _waste_table(report: Report) -> str:
             markup(line.operation),
             markup(line.model or wording.NOTHING),
             wording.count(line.repeats),
-            _money(line.potential),
+            money_cell(line.potential),
         ]
         for line in report.waste
     )
-    table = _table("Repeated waste", ["provider", "operation", "model"], ["repeats", "would be saved"], rows)
+    cells = table("Repeated waste", ["provider", "operation", "model"], ["repeats", "would be saved"], rows)
     return (
         '<section class="card row"><div><h2>Paid although an identical call had been answered</h2>'
         '<p class="keys">Their sampling may vary the answer, so the default leaves them alone; '
-        f"cache.sampling: any would answer them again.</p>{table}</div></section>"
+        f"cache.sampling: any would answer them again.</p>{cells}</div></section>"
     )
-
-
-def _table(caption: str, keys: Sequence[str], figures: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML; the captions are text."""
-    head = "".join(f'<th scope="col">{markup(name)}</th>' for name in keys)
-    head += "".join(f'<th scope="col" class="n">{markup(name)}</th>' for name in figures)
-    body = []
-    for row in rows:
-        cells = "".join(f'<th scope="row">{cell}</th>' for cell in row[: len(keys)])
-        cells += "".join(f'<td class="n">{cell}</td>' for cell in row[len(keys) :])
-        body.append(f"<tr>{cells}</tr>")
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{markup(caption)}"><table><thead><tr>{head}</tr>'
-        f"</thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
-def _money(amount: Money) -> str:
-    text = markup(wording.money(amount))
-    return f'<span class="unpriced">{text}</span>' if amount.is_unknown else text
 
 
 def _notes(report: Report) -> Iterable[str]:

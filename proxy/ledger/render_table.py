@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.ledger import wording
+from proxy.ledger.advice import advice, cause
 from proxy.ledger.figures import Measures, Report
 
 MOST_GROUPS: Final = 50
@@ -32,6 +33,10 @@ def render_table(report: Report, console: Console) -> None:
             )
     if report.waste:
         console.print(_waste(report))
+    if report.prompt_caching:
+        console.print(_prompt_caching(report))
+    if report.prefix_losses:
+        console.print(_prefix_losses(report))
 
 
 def _totals(report: Report) -> Panel:
@@ -149,6 +154,48 @@ def _waste(report: Report) -> Table:
             _plain(line.model or wording.NOTHING),
             wording.count(line.repeats),
             wording.money(line.potential),
+        )
+    return table
+
+
+def _prompt_caching(report: Report) -> Table:
+    table = Table(title="Provider prompt caching", title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    for name in ("provider", "model"):
+        table.add_column(name, overflow="fold")
+    for name in ("input", "cached", "written", "saved", "lost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in report.prompt_caching:
+        table.add_row(
+            _plain(line.provider),
+            _plain(line.model or wording.NOTHING),
+            wording.brief(line.input),
+            f"{wording.brief(line.cache_read)} ({wording.share(line.read_share)})",
+            wording.brief(line.cache_write),
+            wording.money(line.saved),
+            wording.money(line.lost),
+        )
+    return table
+
+
+def _prefix_losses(report: Report) -> Table:
+    table = Table(
+        title="Input that the provider could have served from its cache (estimated)",
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+    )
+    for name in ("model", "app", "why, and what to do"):
+        table.add_column(name, overflow="fold")
+    for name in ("calls", "tokens", "lost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for loss in report.prefix_losses:
+        table.add_row(
+            _plain(loss.model or wording.NOTHING),
+            _plain(loss.app or wording.NOTHING),
+            _plain(f"{cause(loss)}: {advice(loss)}"),
+            wording.count(loss.calls),
+            wording.brief(loss.lost_tokens),
+            wording.money(loss.lost),
         )
     return table
 

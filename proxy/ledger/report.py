@@ -33,6 +33,7 @@ from proxy.ledger.figures import (
 )
 from proxy.ledger.location import safe_name
 from proxy.ledger.migrate import version_of
+from proxy.ledger.prompt_caching import prefix_losses, prompt_caching
 from proxy.ledger.rows import HEAD
 from proxy.ledger.sql_faults import translate
 
@@ -94,7 +95,7 @@ def build_report(
         with engine.connect() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN")  # one snapshot for all that follows
-            _check_version(connection, url)
+            check_version(connection, url)
             return _read(connection, scope, tuple(by), safe_name(url))
     except SQLAlchemyError as error:
         fault = translate(error)
@@ -103,7 +104,8 @@ def build_report(
         engine.dispose()
 
 
-def _check_version(connection: Connection, url: str) -> None:
+def check_version(connection: Connection, url: str) -> None:
+    """Raises LedgerError for a ledger that this version cannot read."""
     version = version_of(connection)
     if version is None:
         raise LedgerError(f"there is no ledger in {safe_name(url)}: no call has been recorded there yet")
@@ -133,6 +135,8 @@ def _read(connection: Connection, scope: query.Scope, by: tuple[str, ...], name:
         series=_series(connection, scope, bucket_minutes),
         waste=_waste(connection, scope),
         projection=_projection(scope, first, totals),
+        prompt_caching=prompt_caching(connection, scope),
+        prefix_losses=prefix_losses(connection, scope),
     )
 
 
@@ -166,6 +170,8 @@ def _measures_of(row: Row[*tuple[Any, ...]], total: Times, overhead: Times, firs
         cost=Money(number["cost_nanousd"], number["cost_nanousd_unpriced"]),
         saved=Money(number["saved_nanousd"], number["saved_nanousd_unpriced"]),
         potential=Money(number["potential_nanousd"], number["potential_nanousd_unpriced"]),
+        discount=Money(number["discount_nanousd"], number["discount_nanousd_unpriced"]),
+        lost_discount=Money(number["lost_nanousd"], number["lost_nanousd_unpriced"]),
         unpriced_calls=number["unpriced_calls"],
         estimated_calls=number["estimated_calls"],
         total=total,

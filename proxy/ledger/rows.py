@@ -4,7 +4,7 @@ Rules: the columns are the fields of `CallRecord`, and `minute`, which is kept s
 with integers in every dialect. `HEAD` names the newest migration.
 """
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from operator import attrgetter
 from typing import Final
 
@@ -13,11 +13,11 @@ import orjson
 from proxy.exchange.record import CallRecord
 
 TABLE: Final = "calls"
-HEAD: Final = "0001"
+HEAD: Final = "0003"
 VERSION_TABLE: Final = "alembic_version"
 
 # What needs a conversion stands at the end of a row; all else is taken as it is.
-_CONVERTED: Final = ("outcome", "streamed", "estimated", "labels", "minute")
+_CONVERTED: Final = ("outcome", "streamed", "estimated", "labels", "prompt_cache", "minute")
 _PLAIN: Final = tuple(field.name for field in fields(CallRecord) if field.name not in _CONVERTED)
 _plain_values = attrgetter(*_PLAIN)
 
@@ -39,6 +39,7 @@ def row_values(row: CallRecord) -> RowValues:
         int(row.streamed),
         int(row.estimated),
         dump_json(row.labels) if row.labels else "{}",
+        dump_json(row.prompt_cache) if row.prompt_cache is not None else None,
         int(row.started_at // 60),
     )
 
@@ -46,5 +47,6 @@ def row_values(row: CallRecord) -> RowValues:
 def row_mapping(row: CallRecord) -> dict[str, object]:
     """The same row by column name, for SQLAlchemy to convert."""
     mapping = dict(zip(ROW_COLUMNS, row_values(row), strict=True))
-    mapping.update(streamed=row.streamed, estimated=row.estimated, labels=row.labels)
+    said = None if row.prompt_cache is None else asdict(row.prompt_cache)
+    mapping.update(streamed=row.streamed, estimated=row.estimated, labels=row.labels, prompt_cache=said)
     return mapping

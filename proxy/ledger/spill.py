@@ -15,7 +15,7 @@ from typing import Final
 
 import orjson
 
-from proxy.exchange.record import CallRecord, Outcome
+from proxy.exchange.record import CallRecord, Outcome, PromptCache
 
 FILE_NAME: Final = "ledger-spill.jsonl"
 LIMIT_BYTES: Final = 256 * 1024 * 1024  # several full queues
@@ -81,6 +81,8 @@ def _parse(lines: Iterable[bytes]) -> Iterator[CallRecord]:
         try:
             values = orjson.loads(line)
             known = {name: value for name, value in values.items() if name in _FIELDS}
+            if (said := known.get("prompt_cache")) is not None:
+                known["prompt_cache"] = PromptCache(**said)
             yield CallRecord(**{**known, "outcome": Outcome(known["outcome"])})
         except (ValueError, TypeError, KeyError, AttributeError):
             continue  # a line that a crash cut off

@@ -27,7 +27,9 @@ CREATE TABLE IF NOT EXISTS calls (
     price_version TEXT NOT NULL,
     error TEXT NOT NULL,
     credential TEXT NOT NULL,
+    fingerprint TEXT DEFAULT '' NOT NULL,
     labels JSON NOT NULL,
+    prompt_cache JSON,
     minute BIGINT NOT NULL,
     PRIMARY KEY (id)
 ) WITHOUT ROWID;

@@ -7,6 +7,7 @@ reader may see a slot half written: it then finds a record that is not the key's
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Final
 
 from proxy.stores.arena import SLOTS, TAIL, SharedArena
@@ -39,6 +40,10 @@ class Buckets:
         """Where the slot's record is; 0 when it is empty."""
         position = self._positions[slot]
         return position if position >= self._state[TAIL] else 0
+
+    def positions(self) -> Iterator[int]:
+        """Of every slot in turn; 0 for an empty one."""
+        return map(self.position, range(len(self._marks)))
 
     def slot_at(self, key: bytes, position: int) -> int | None:
         """The key's slot, if it leads to this very record."""

@@ -45,6 +45,10 @@ class Cipher:
         nonce = os.urandom(_NONCE_BYTES)
         return b"".join((self._prefix, nonce, self._first.encrypt(nonce, content, self._prefix + belongs_to)))
 
+    def knows_key_of(self, sealed: bytes) -> bool:
+        """Is it encrypted, with one of the keys?"""
+        return len(sealed) > 1 and sealed[0] == MARKER and sealed[2 : 2 + sealed[1]] in self._ciphers
+
     def decrypt(self, sealed: bytes, belongs_to: bytes) -> bytes | None:
         """The content, or None when none of the keys made this out of it for `belongs_to`."""
         if len(sealed) < 2 or sealed[0] != MARKER:

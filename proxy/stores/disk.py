@@ -18,10 +18,12 @@ from typing import Final
 from proxy.stores.base import Entry, StoreStats, StoreUnavailableError
 from proxy.stores.disk_file import DiskFile
 from proxy.stores.disk_keys import KnownKeys
+from proxy.stores.disk_listing import DiskListing
 from proxy.stores.disk_lookups import Lookups, resolve
 from proxy.stores.disk_orders import Clear, Delete, Put, Reached, Totals
 from proxy.stores.disk_reader import DiskReader
 from proxy.stores.disk_writer import DiskWriter, OpenFile
+from proxy.stores.listing import Kept
 from proxy.stores.rules import Rule
 from proxy.stores.sealer import Sealer
 
@@ -67,6 +69,7 @@ class DiskStore:
             clock=clock,
             open_file=open_file,
         )
+        self._listing = DiskListing(path, sealer)
         self._keys = KnownKeys(path, self._in_loop, lambda: self._pending)
         self._pending: dict[bytes, Put | None] = {}  # None: to be deleted
         self._pending_bytes = 0
@@ -172,6 +175,12 @@ class DiskStore:
         )
 
     # -- beside it
+
+    async def entries(self, after: bytes, limit: int) -> list[Kept]:
+        """See Listing: what is in the file, whatever still waits to be written."""
+        if not self._opened.is_set():
+            raise StoreUnavailableError("the disk tier is not open")
+        return await self._listing.entries(after, limit)
 
     def add_rule(self, rule: Rule) -> None:
         """Keep it in the file, for later starts and other processes; when the file works again, if need be."""

@@ -61,6 +61,14 @@ class Ring:
         content = bytes(self._ring[start + key_length : end])
         return content if self._state[TAIL] <= position else None
 
+    def key_at(self, position: int) -> bytes | None:
+        """The key of whatever record stands at this position; None when none does (any more)."""
+        offset = position % self._size
+        at, _, _, _, key_length, state = _HEADER.unpack_from(self._ring, offset)
+        start = offset + _HEADER.size
+        key = bytes(self._ring[start : start + key_length])
+        return key if at == position and state == _LIVE and self._state[TAIL] <= position else None
+
     def is_at(self, position: int, key: bytes) -> bool:
         """Does the key's record stand at this position? For the holder of the lock: nobody writes meanwhile."""
         offset = position % self._size

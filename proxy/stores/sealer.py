@@ -11,10 +11,11 @@ import struct
 from typing import Final
 
 from proxy.stores.base import Entry
-from proxy.stores.cipher import Cipher
+from proxy.stores.cipher import MARKER, Cipher
 from proxy.stores.dictionary import LARGEST_BYTES, NO_DICTIONARY, Dictionaries, Dictionary
 from proxy.stores.envelope import opened, seal
 from proxy.stores.keyfile import KeyFile
+from proxy.stores.listing import Flaw
 
 _PRESSED: Final = 0xD1  # no version of the envelope, and not the cipher's marker
 _PREFIX: Final = struct.Struct("<BBI")
@@ -66,6 +67,14 @@ class Sealer:
             return entry
         entry.body, entry.packed = self.dictionaries.packed(entry.body), True
         return entry
+
+    def flaw(self, sealed: bytes) -> Flaw:
+        """Of what could not be opened: is it broken, or not for us?"""
+        is_pressed = sealed[:1] == bytes((_PRESSED,))
+        content = sealed[_PREFIX.size :] if is_pressed else sealed
+        cipher = self._cipher
+        is_ours = cipher.knows_key_of(content) if cipher is not None else content[:1] != bytes((MARKER,))
+        return Flaw.BROKEN if is_ours and self.knows(self.dictionary_of(sealed)) else Flaw.LOCKED
 
     # -- dictionaries, for the stores that keep them beside their entries
 

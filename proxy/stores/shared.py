@@ -6,8 +6,9 @@ has expired is never spared. A writer that dies at any point leaves an arena tha
 written whole is not found, and the figures may be off by that one.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import structlog
@@ -16,6 +17,7 @@ from proxy.stores.arena import ENTRIES, EVICTED, USED, SharedArena
 from proxy.stores.base import Entry, StoreStats
 from proxy.stores.buckets import Buckets
 from proxy.stores.envelope import opened, seal
+from proxy.stores.listing import PAGE_BYTES, Kept, first_keys
 from proxy.stores.near import NearEntries
 from proxy.stores.ring import BrokenRingError, Record, Ring
 
@@ -25,6 +27,7 @@ _PUT_DEADLINE_S: Final = 1.0  # nobody waits for it but the answer itself
 _CLEAR_DEADLINE_S: Final = 2.0
 _SPARED_RECORDS: Final = 16  # for one that is written, so that writing takes bounded time
 _SPARED_BYTES: Final = 262_144
+_SLOTS_AT_ONCE: Final = 4_096  # looked at without a pause
 
 __all__ = ["SharedArena", "SharedStore"]
 
@@ -69,6 +72,29 @@ class SharedStore:
             return None
         self._buckets.mark(near.slot)
         return near.entry
+
+    async def entries(self, after: bytes, limit: int) -> list[Kept]:
+        """See Listing. Readers take no lock: what is overwritten meanwhile is left out."""
+        found: list[Kept] = []
+        total = 0
+        places = {key: position async for key, position in self._places()}
+        for key in await first_keys(places, after, limit):
+            content = self._ring.read(places[key], key)
+            entry = opened(content, key) if content is not None else None
+            if content is not None and entry is not None:
+                found.append(Kept(key, Ring.size_of(key, content), entry))
+                total += len(content)
+            if total >= PAGE_BYTES:
+                break
+        return found
+
+    async def _places(self) -> AsyncIterator[tuple[bytes, int]]:
+        """Every key, and where its record is."""
+        for number, position in enumerate(self._buckets.positions()):
+            if number % _SLOTS_AT_ONCE == _SLOTS_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if position and (key := self._ring.key_at(position)) is not None:
+                yield key, position
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Not kept when the other workers leave no turn for a second."""

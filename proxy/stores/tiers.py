@@ -3,7 +3,8 @@
 Rules: what is found further out is put into the tiers before it; what is stored goes to the first one at once, and to
 the others behind the call, as far as `admission` lets it. A tier that cannot answer counts as one that has nothing: it
 has its own deadline and its own breaker. No entry that a rule of invalidation covers is ever given or kept, wherever it
-comes from. An answer past its time to live is only given when no tier has a newer one.
+comes from. An answer past its time to live is only given when no tier has a newer one. What `admission` keeps from the
+outer tiers at first goes there when it is asked for again in memory, once.
 """
 
 import asyncio
@@ -11,19 +12,22 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
-from proxy.stores.admission import Admission
+from proxy.stores.admission import LEAST_SHARE, Admission
 from proxy.stores.base import Entry, Offered, Peeking, Store, StoreStats, StoreUnavailableError
+from proxy.stores.listing import Listing
 from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
 
 type Offer = Callable[[bytes, Entry], None]
 
 _PENDING_BYTES: Final = 33_554_432  # on their way to the outer tiers; beyond it they are not written there
+_WITHHELD: Final = 1_024  # answers that are written when they are asked for again; of more the first are forgotten
 
 
-class NearStore(Store, Peeking, Protocol):
+class NearStore(Store, Peeking, Listing, Protocol):
     """The tier in this process's own memory, or in memory that all workers share."""
 
 
@@ -49,6 +53,7 @@ class Tiers:
         self._offers: dict[Store, Offer] = {store: store.offer for store in outer if isinstance(store, Offered)}
         self._pending_bytes = 0
         self._writing: Counter[bytes] = Counter()  # writes under way
+        self._withheld: dict[bytes, None] = {}  # answers in memory that no outer tier was given
         self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}  # for them to end
         self.dropped = 0  # writes to outer tiers that were not made, because too many were under way
 
@@ -57,6 +62,8 @@ class Tiers:
         entry = self.near.peek(key)
         if entry is not None and entry.epoch < self.rules.stamp and self.rules.is_dead(key, entry):
             return None
+        if self._withheld and entry is not None:
+            self._give_out(key, entry)
         return entry
 
     async def get(self, key: bytes) -> Entry | None:
@@ -70,7 +77,11 @@ class Tiers:
         found = await self.near.get(key)
         if found is not None and self.rules.is_dead(key, found):
             await self.near.delete(key)
-            return None
+            found = None
+        if found is None:
+            self._admission.asked(key)
+        elif self._withheld:
+            self._give_out(key, found)
         return found
 
     async def _further_out(self, key: bytes, found: Entry | None) -> Entry | None:
@@ -96,9 +107,33 @@ class Tiers:
         self._writing[key] += 1
         try:
             await self.near.put(key, entry)
-            self._write(key, entry, [store for store in self.outer if self._admission.admits(store, key, entry)])
+            self._admit(key, entry)
         finally:
             self._wrote(key)
+
+    def admits(self, store: Store, entry: Entry) -> bool:
+        """May this outer tier keep it?"""
+        return self._admission.admits(store, entry)
+
+    def _admit(self, key: bytes, entry: Entry) -> None:
+        stores = [store for store in self.outer if self.admits(store, entry)]
+        if not stores:
+            return
+        share = self._admission.share(key, entry)
+        if share > 0.0:
+            self._withheld.pop(key, None)
+            self._write(key, _shortened(entry, share), stores)
+            return
+        self._withheld[key] = None
+        if len(self._withheld) > _WITHHELD:
+            del self._withheld[next(iter(self._withheld))]
+
+    def _give_out(self, key: bytes, entry: Entry) -> None:
+        """It was withheld, and is asked for again."""
+        if key in self._withheld:
+            del self._withheld[key]
+            stores = [store for store in self.outer if self.admits(store, entry)]
+            self._write(key, _shortened(entry, max(LEAST_SHARE, self._admission.share(key, entry))), stores)
 
     def _write(self, key: bytes, entry: Entry, stores: Sequence[Store]) -> None:
         size = len(entry.body)
@@ -140,6 +175,7 @@ class Tiers:
                 waiting.set_result(None)
 
     async def delete(self, key: bytes) -> bool:
+        self._withheld.pop(key, None)
         was_there = await self.near.delete(key)
         for store in self.outer:
             try:
@@ -151,6 +187,7 @@ class Tiers:
     async def clear(self) -> int:
         """The first tier at once; returns how many answers it had. The others behind it, to free their room: what they
         still give is none of it, if a rule for everything was added before."""
+        self._withheld.clear()
         count = await self.near.clear()
         for store in self.outer:
             self._tasks.spawn(self._clear(store), name="cache clear")
@@ -167,3 +204,7 @@ class Tiers:
     def each_stats(self) -> list[StoreStats]:
         """Of each tier, in order."""
         return [self.near.stats(), *[store.stats() for store in self.outer]]
+
+
+def _shortened(entry: Entry, share: float) -> Entry:
+    return entry if share >= 1.0 else replace(entry, ttl_s=entry.ttl_s * share)

@@ -40,8 +40,8 @@ def parts(rows: list[CallRecord], *extra: Stage) -> Parts:
 def test_the_stages_stand_in_this_order() -> None:
     names = [stage.name for stage in chain(settings(), parts([], Extra()))]
     assert names == [
-        "meter", "identify", "extra", "compress", "fingerprint", "cache", "batch", "collapse", "observe", "ask_usage",
-        "retry", "compress_request",
+        "meter", "identify", "extra", "compress", "fingerprint", "cache", "batch", "collapse", "observe", "prefixes",
+        "ask_usage", "retry", "compress_request",
     ]  # fmt: skip
     assert len(set(names)) == len(names)
 

@@ -12,6 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from config.schema import Upstream
 from proxy.admin.server import AdminServer
+from proxy.admin.stock import Stock
+from proxy.admin.token import AdminToken
 from proxy.admin.views import Views
 from proxy.counters import Counters
 from proxy.edge.bridge import Snapshot
@@ -21,6 +23,7 @@ from proxy.stores.admission import Admission
 from proxy.stores.invalidation import Invalidations
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Rules
+from proxy.stores.sealer import Sealer
 from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
@@ -61,6 +64,14 @@ class Operators:
             bridge=self.edge.bridge,
             store=self.store,
             invalidations=Invalidations(self.store),
+            stock=Stock(
+                self.store,
+                {"memory": self.store.near},
+                Sealer(),
+                lambda: bytes(32),
+                AdminToken("secret " * 8),
+                time.time,
+            ),
             counters=self.counters,
             ledger=cast(LedgerWriter, self.ledger) if with_ledger else None,
             started_at=time.time(),

@@ -20,6 +20,7 @@ class Admin(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
+        self.bodies: list[bytes] = []
         self.status = 200
         self.body = json.dumps(
             {"cache": {"entries": 3, "bytes": 12345}, "tiers": [{"name": "memory", "ratio": None}]}
@@ -35,6 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.server.asked.append(f"{self.command} {self.path}")
+        self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(self.server.body)))
         self.end_headers()

@@ -25,8 +25,8 @@ from proxy.cli.machine import (
     parse_version,
     redirects_https,
 )
-from proxy.cli.runtimes import Kind, describe, variables
 from proxy.edge.ca import load_or_create
+from proxy.edge.runtimes import Kind, describe, variables
 from proxy.edge.trust import TrustFiles, write_trust
 from proxy.runtime import BoundListener, Runtime
 from tests.cli.conftest import Run

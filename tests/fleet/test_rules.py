@@ -121,6 +121,34 @@ async def test_what_was_told_while_one_was_deaf_is_read_when_it_hears_again(
     await until(lambda: other.held() == [(Kind.TAG, "a")], "it is read")
 
 
+async def test_where_calls_were_cut_off_messages_may_be_late_and_the_list_is_read_first(
+    make_replica: MakeReplica, server: RedisServer
+) -> None:
+    one = await make_replica()
+    assert one.fleet.may_answer()
+    server.says("RPUSH", "skinflint:{rules}:list", '["tag","late",5]')  # and its message is under way
+    server.says("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await until(lambda: not one.fleet.may_answer(), "the fall is noticed")
+    await until(one.fleet.may_answer, "it answers again")
+    assert one.held() == [(Kind.TAG, "late")]
+
+
+async def test_what_redis_has_forgotten_is_told_again_once_and_with_its_stamp(
+    make_replica: MakeReplica, server: RedisServer
+) -> None:
+    one, other = await make_replica(), await make_replica()
+    kept = await one.fleet.keep(Rule(Kind.TAG, "a", 1))
+    await until(lambda: other.held() == [(Kind.TAG, "a")], "it is heard")
+    server.kill()
+    server.start()
+    await until(lambda: server.says("LLEN", "skinflint:{rules}:list") == 1, "it is told again")
+    third = await make_replica()
+    assert list(third.rules) == [kept]
+    await until(lambda: one.fleet.may_answer() and other.fleet.may_answer(), "all know everything again")
+    assert server.says("LLEN", "skinflint:{rules}:list") == 1
+    assert (await one.fleet.keep(Rule(Kind.TAG, "b", 1))).stamp > kept.stamp
+
+
 async def test_a_line_that_cannot_be_read_forgets_everything(make_replica: MakeReplica, server: RedisServer) -> None:
     one = await make_replica()
     server.says("PUBLISH", "skinflint:{rules}:channel", '["of a later version","",5]')

@@ -167,12 +167,12 @@ def test_json_has_its_documented_keys(report: Report) -> None:
     document = orjson.loads(to_json(report))
     assert list(document) == [
         *("ledger", "since", "until", "by", "where", "totals", "groups"),
-        *("bucket_s", "series", "waste", "projection_30d"),
+        *("bucket_s", "series", "waste", "prompt_caching", "prefix_losses", "projection_30d"),
     ]
     assert list(document["totals"]) == [
         *("calls", "hits", "collapsed", "misses", "bypass", "refused", "errors", "hit_ratio", "hit_share"),
         *("tokens", "cost", "saved", "potential", "unpriced_calls", "estimated_calls"),
-        *("total_ms", "overhead_ms", "first_byte_ms"),
+        *("total_ms", "overhead_ms", "first_byte_ms", "discount", "lost_discount"),
     ]
     assert document["totals"]["cost"] == {"nanousd": 1_234_594_890, "usd": 1.23459489, "unpriced_calls": 1}
     assert document["since"] == "2025-12-31T12:00:00Z"

@@ -395,3 +395,14 @@ def test_a_spill_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert 0 < first < 20
     assert spill.spill(path, some_calls(20)) == 0
     assert path.stat().st_size <= 2_000
+
+
+def test_a_ledger_of_the_first_version_gets_the_fingerprints_column(url: str, fill: Fill) -> None:
+    fill([call(1)])
+    with contextlib.closing(sqlite3.connect(str(sqlite_path(url)))) as older:
+        older.execute("ALTER TABLE calls DROP COLUMN fingerprint")
+        older.execute("UPDATE alembic_version SET version_num = '0001'")
+        older.commit()
+    fill([call(2, fingerprint="ab" * 12)])
+    with contextlib.closing(sqlite3.connect(str(sqlite_path(url)))) as found:
+        assert found.execute("SELECT fingerprint FROM calls ORDER BY id").fetchall() == [("",), ("ab" * 12,)]

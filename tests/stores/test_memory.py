@@ -1,11 +1,12 @@
-"""The tier in this process: it stays within its bytes, and forgets what was unused for longest."""
+"""The tier in this process: it stays within its bytes, and forgets first what is worth least."""
 
 import asyncio
 import gc
 import random
+import sys
 import tracemalloc
-from collections import OrderedDict
 from collections.abc import Coroutine
+from dataclasses import replace
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -13,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from proxy.exchange.usage import Usage
 from proxy.stores.base import Entry, size_of
 from proxy.stores.memory import MemoryStore
+from proxy.stores.popularity import Popularity
 
 
 def entry(size: int, *, fields: int = 2, usage: bool = True) -> Entry:
@@ -56,64 +58,128 @@ def finished[T](coroutine: Coroutine[object, object, T]) -> T:
 
 
 class Bounded(RuleBasedStateMachine):
-    """Against a plain ordered dictionary that knows the rules."""
+    """Against a plain dictionary of what was put last, and the count of what had to go."""
 
     def __init__(self) -> None:
         super().__init__()
         self.limit = 40_000
         self.store = MemoryStore(self.limit)
-        self.model: OrderedDict[bytes, Entry] = OrderedDict()
-        self.evicted = 0
+        self.put_last: dict[bytes, Entry] = {}
+        self.lost = 0  # of them, by eviction
 
-    def shrink(self) -> None:
-        while sum(size_of(kept, name) for name, kept in self.model.items()) > self.limit:
-            self.model.popitem(last=False)
-            self.evicted += 1
+    def held(self) -> dict[bytes, Entry]:
+        return {name: kept for name, kept in self.put_last.items() if self.store.peek(name) is kept}
 
-    @rule(number=st.integers(0, 12), size=st.integers(0, 6000), fields=st.integers(0, 8))
-    def put(self, number: int, size: int, fields: int) -> None:
-        kept = entry(size, fields=fields)
+    def settle(self) -> None:
+        """What had to go is counted."""
+        held = self.held()
+        self.lost += len(self.put_last) - len(held)
+        self.put_last = held
+
+    @rule(
+        number=st.integers(0, 12), size=st.integers(0, 6000), fields=st.integers(0, 8), took=st.sampled_from([0, 900])
+    )
+    def put(self, number: int, size: int, fields: int, took: int) -> None:
+        kept = replace(entry(size, fields=fields), took_ms=took)
         finished(self.store.put(key(number), kept))
-        self.model.pop(key(number), None)
+        self.put_last.pop(key(number), None)
         if size_of(kept, key(number)) <= self.limit // 8:
-            self.model[key(number)] = kept
-            self.shrink()
+            self.put_last[key(number)] = kept
+        self.settle()
 
     @rule(number=st.integers(0, 12))
     def get(self, number: int) -> None:
-        got = finished(self.store.get(key(number)))
-        assert got == self.model.get(key(number))
-        if got is not None:
-            self.model.move_to_end(key(number))
+        assert finished(self.store.get(key(number))) is self.put_last.get(key(number))
 
     @rule(number=st.integers(0, 12))
     def delete(self, number: int) -> None:
-        assert finished(self.store.delete(key(number))) == (self.model.pop(key(number), None) is not None)
+        assert finished(self.store.delete(key(number))) == (self.put_last.pop(key(number), None) is not None)
 
     @rule(limit=st.integers(0, 60_000))
     def resize(self, limit: int) -> None:
         self.limit = limit
         self.store.resize(limit)
-        self.shrink()
+        self.settle()
 
     @rule()
     def clear(self) -> None:
-        assert finished(self.store.clear()) == len(self.model)
-        self.model.clear()
+        assert finished(self.store.clear()) == len(self.put_last)
+        self.put_last.clear()
 
     @invariant()
-    def holds_what_the_model_holds_and_no_more_than_it_may(self) -> None:
+    def it_holds_what_was_put_and_no_more_than_it_may(self) -> None:
         stats = self.store.stats()
-        assert stats.entries == len(self.model)
-        assert stats.used_bytes == sum(size_of(kept, name) for name, kept in self.model.items())
+        held = self.held()
+        assert held == self.put_last
+        assert stats.entries == len(held)
+        assert stats.used_bytes == sum(size_of(kept, name) for name, kept in held.items())
         assert stats.used_bytes <= stats.limit_bytes == self.limit
-        assert stats.evicted == self.evicted
+        assert stats.evicted == self.lost
 
 
 TestBounded = Bounded.TestCase
 
 
-async def test_the_longest_unused_goes_first() -> None:
+def asked_for(popularity: Popularity, store: MemoryStore, number: int, kept: Entry) -> bool:
+    """A call: is it a hit? If not, its answer is put."""
+    if store.peek(key(number)) is not None:
+        return True
+    popularity.add(key(number))
+    finished(store.put(key(number), kept))
+    return False
+
+
+def test_answers_that_are_asked_for_once_do_not_push_out_what_is_asked_for_often() -> None:
+    popularity = Popularity()
+    store = MemoryStore(size_of(entry(1000), key(0)) * 20, popularity)
+    for _ in range(4):
+        for number in range(10):
+            asked_for(popularity, store, number, entry(1000))
+    for number in range(100, 160):
+        asked_for(popularity, store, number, entry(1000))
+    assert all(store.peek(key(number)) is not None for number in range(10))
+
+
+def test_what_was_popular_once_goes_in_time() -> None:
+    popularity = Popularity()
+    store = MemoryStore(size_of(entry(1000), key(0)) * 16, popularity)
+    for _ in range(1000):
+        asked_for(popularity, store, 0, entry(1000))
+    for number in range(6000):
+        asked_for(popularity, store, 1 + number, entry(1000))
+    assert store.peek(key(0)) is None
+
+
+def test_the_dear_and_the_small_stay_longer() -> None:
+    store = MemoryStore(80_000)
+    finished(store.put(key(1), replace(entry(6000), cost_nanousd=10**9)))
+    finished(store.put(key(2), entry(100)))
+    for number in range(3, 40):
+        finished(store.put(key(number), entry(6000)))
+    assert store.peek(key(1)) is not None
+    assert store.peek(key(2)) is not None
+
+
+def test_what_comes_back_after_it_had_to_go_is_not_new() -> None:
+    popularity = Popularity()
+    store = MemoryStore(size_of(entry(1000), key(0)) * 10, popularity)
+    finished(store.put(key(0), entry(1000)))
+    for _ in range(5):
+        store.peek(key(0))
+    store.resize(0)
+    assert popularity.count(key(0)) == 6
+
+
+def test_what_is_replaced_again_and_again_takes_no_room_in_the_order() -> None:
+    store = MemoryStore(1 << 20)
+    gone = entry(100)
+    finished(store.put(key(0), gone))
+    for _ in range(1000):
+        finished(store.put(key(0), entry(100)))
+    assert sys.getrefcount(gone) <= 2
+
+
+async def test_among_equals_the_longest_unused_goes_first() -> None:
     size = size_of(entry(1000), key(0))
     store = MemoryStore(size * 10)
     for number in range(10):

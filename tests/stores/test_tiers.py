@@ -196,3 +196,37 @@ async def test_what_is_near_is_found_without_asking_further_and_dead_answers_are
     several.rules.add(Rule(Kind.ALL, "", 5))
     assert await several.tiers.get_near(key()) is None
     assert several.one.asked == 0
+
+
+async def test_a_large_answer_of_little_worth_is_written_when_it_is_asked_for_again_and_once() -> None:
+    several = Several()
+    several.tiers = Tiers(
+        MemoryStore(1 << 25), [several.one], several.rules, several.tasks, Admission(), clock=lambda: several.now
+    )
+    several.let()
+    large = entry(bytes(2_000_000))
+    await several.tiers.put(key(1), large)
+    await several.settled()
+    assert several.one.stats().entries == 0
+    assert await several.tiers.get(key(1)) is large
+    await several.settled()
+    kept = several.one.peek(key(1))
+    assert kept is not None
+    assert 0.0 < kept.ttl_s < large.ttl_s
+    await several.one.delete(key(1))
+    assert several.tiers.peek(key(1)) is large
+    await several.settled()
+    assert several.one.stats().entries == 0
+
+
+async def test_a_large_answer_that_was_asked_for_before_is_written_at_once() -> None:
+    several = Several()
+    several.tiers = Tiers(
+        MemoryStore(1 << 25), [several.one], several.rules, several.tasks, Admission(), clock=lambda: several.now
+    )
+    several.let()
+    for _ in range(2):
+        assert await several.tiers.get(key(1)) is None
+    await several.tiers.put(key(1), entry(bytes(2_000_000)))
+    await several.settled()
+    assert several.one.stats().entries == 1

@@ -9,9 +9,9 @@ from shutil import which
 
 import pytest
 
-from proxy.cli.runtimes import Kind, describe, exceptions, java_options, variables
 from proxy.edge.ca import load_or_create
 from proxy.edge.leaf import LeafIssuer
+from proxy.edge.runtimes import Kind, describe, exceptions, java_options, variables
 from proxy.edge.trust import TrustFiles, write_trust
 from tests.support.connect_proxy import connect_proxy
 
