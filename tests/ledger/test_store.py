@@ -397,12 +397,14 @@ def test_a_spill_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert path.stat().st_size <= 2_000
 
 
-def test_a_ledger_of_the_first_version_gets_the_fingerprints_column(url: str, fill: Fill) -> None:
+def test_a_ledger_of_the_first_version_gets_the_columns_that_came_later(url: str, fill: Fill) -> None:
     fill([call(1)])
     with contextlib.closing(sqlite3.connect(str(sqlite_path(url)))) as older:
-        older.execute("ALTER TABLE calls DROP COLUMN fingerprint")
+        for column in ("fingerprint", "prompt_cache"):
+            older.execute(f"ALTER TABLE calls DROP COLUMN {column}")
         older.execute("UPDATE alembic_version SET version_num = '0001'")
         older.commit()
     fill([call(2, fingerprint="ab" * 12)])
     with contextlib.closing(sqlite3.connect(str(sqlite_path(url)))) as found:
-        assert found.execute("SELECT fingerprint FROM calls ORDER BY id").fetchall() == [("",), ("ab" * 12,)]
+        rows = found.execute("SELECT fingerprint, prompt_cache FROM calls ORDER BY id").fetchall()
+    assert rows == [("", None), ("ab" * 12, None)]
