@@ -62,17 +62,19 @@ async def _make(trouble: Trouble, scene: Scene, load: Load, plan: Plan) -> Outco
     await asyncio.sleep(plan.before_s)
     begun_at = time.monotonic()
     back_at = await asyncio.to_thread(trouble.make)
-    await _used(load, back_at, plan.recover_s)
+    recovered_s = await _used(load, back_at, plan.recover_s)
     await asyncio.sleep(plan.after_s)
     logs = [_log(replica, size) for replica, size in zip(scene.replicas, sizes, strict=True)]
-    return _outcome(trouble, list(load.records), begun_at, back_at, tuple(logs))
+    return _outcome(trouble, list(load.records), begun_at, back_at, recovered_s, tuple(logs))
 
 
-async def _used(load: Load, since: float, within_s: float) -> None:
-    """Wait until the tier is used, but no longer than that."""
+async def _used(load: Load, since: float, within_s: float) -> float | None:
+    """Wait until the tier is used, but no longer than that; returns after how long it was. Seen once is enough: a call
+    that began earlier, and is still under way, may break the row when it ends."""
     give_up_at = time.monotonic() + within_s
-    while recovery(load.records, since) is None and time.monotonic() < give_up_at:
+    while (recovered_s := recovery(load.records, since)) is None and time.monotonic() < give_up_at:
         await asyncio.sleep(_POLL_S)
+    return recovered_s
 
 
 def _log(replica: Replica, since: int) -> Log:
@@ -80,12 +82,16 @@ def _log(replica: Replica, since: int) -> Log:
 
 
 def _outcome(
-    trouble: Trouble, records: list[Record], begun_at: float, back_at: float, logs: tuple[Log, ...]
+    trouble: Trouble,
+    records: list[Record],
+    begun_at: float,
+    back_at: float,
+    recovered_s: float | None,
+    logs: tuple[Log, ...],
 ) -> Outcome:
     before, during, after = split(records, begun_at, back_at)
     failed = [each for each in records if each.failure and not each.is_cut_off]
     wrong = [each for each in records if each.wrong]
-    recovered_s = recovery(records, back_at)
     texts = [f"{each.kind}: {each.failure or each.wrong}" for each in [*wrong, *failed]]
     return Outcome(
         name=trouble.name,
