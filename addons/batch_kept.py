@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from addons.batch_parts import Part, Wanted
+from addons.cache import age_and_ttl
 from proxy.exchange import cache_control
 from proxy.exchange.cache_control import Use
 from proxy.exchange.headers import HeaderList, first
@@ -87,7 +88,7 @@ class Kept:
 
 def _part(entry: Entry, exchange: Exchange) -> Part | None:
     template = first(entry.headers, _TEMPLATE)
-    age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+    age, ttl = age_and_ttl(exchange, entry)
     if template is None or cache_control.judge(exchange.directives, age, ttl) is Use.NO:
         return None
     fields = _content_type(entry.headers)

@@ -113,12 +113,12 @@ class CacheStage:
         entry = await self._store.get(key)
         if entry is None:
             return None
-        age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+        age, ttl = age_and_ttl(exchange, entry)
         return None if cache_control.judge(exchange.directives, age, ttl) is Use.NO else entry
 
     def replay(self, exchange: Exchange, entry: Entry, detail: str) -> Response:
         """Answer with what `of` gave. The short way of repeated hits does not take part: it knows one key a call."""
-        age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+        age, ttl = age_and_ttl(exchange, entry)
         response = self._replayed(exchange, entry, f"{cache_control.hit_status(age, ttl)}; detail={detail}", age)
         exchange.replayed = None
         exchange.watchers.clear()
@@ -134,7 +134,7 @@ class CacheStage:
     def _answered(self, exchange: Exchange, key: bytes, entry: Entry, call_next: Handler | None) -> Response | None:
         """The stored answer, if it may be used; renewed behind the call where the policy wants that."""
         policy = exchange.policy
-        age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+        age, ttl = age_and_ttl(exchange, entry)
         window = policy.stale_while_revalidate_s or 0.0 if policy is not None else 0.0
         use = cache_control.judge(exchange.directives, age, ttl, window)
         if use is Use.NO:
@@ -195,11 +195,11 @@ class CacheStage:
     def _may_stand_in(self, exchange: Exchange, entry: Entry) -> bool:
         policy = exchange.policy
         window = policy.stale_if_error_s or 0.0 if policy is not None else 0.0
-        age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+        age, ttl = age_and_ttl(exchange, entry)
         return cache_control.will_do(exchange.directives, age, ttl, window)
 
     def _stood_in(self, exchange: Exchange, entry: Entry, status: int) -> Response:
-        age, ttl = entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
+        age, ttl = age_and_ttl(exchange, entry)
         said = f"{cache_control.hit_status(age, ttl)}; fwd=stale; fwd-status={status}; detail=stale-if-error"
         return self._replayed(exchange, entry, said, age)
 
@@ -287,6 +287,11 @@ class Recorder:
         if ending is Ending.COMPLETE and self._history is not None and call is not None and call.complete:
             self._cache.store(self._exchange, self._key, self._status, self._headers, self._history.joined())
         self._history = None
+
+
+def age_and_ttl(exchange: Exchange, entry: Entry) -> tuple[float, float]:
+    """How old a stored answer is, and how long it is fresh for this call, in seconds."""
+    return entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
 
 
 def _buckets_of(exchange: Exchange) -> int:

@@ -42,7 +42,7 @@ def entry(name: str, number: int, *, packed: bool = True) -> Entry:
     kept, was_packed = pack(body, None) if packed else (body, False)
     return Entry(
         status=200,
-        headers=_headers(rng, kind.content_type),
+        headers=fields(rng, kind.content_type),
         body=kept,
         packed=was_packed,
         stored_at=_STORED_AT + number,
@@ -135,7 +135,8 @@ def _usage(rng: random.Random, output: int) -> dict[str, object]:
     }
 
 
-def _headers(rng: random.Random, content_type: bytes) -> list[tuple[bytes, bytes]]:
+def fields(rng: random.Random, content_type: bytes) -> list[tuple[bytes, bytes]]:
+    """As a provider behind a delivery network sends them."""
     return [
         (b"date", b"Sat, 28 Nov 2026 14:%02d:%02d GMT" % (rng.randrange(60), rng.randrange(60))),
         (b"content-type", content_type),

@@ -6,6 +6,7 @@ from typing import Final
 
 import orjson
 
+from bench.tiers.samples import fields
 from proxy.exchange.usage import Usage
 from proxy.stores.base import Entry, pack
 
@@ -51,21 +52,7 @@ def answer(number: int, *, words: int = 60) -> Entry:
     packed, was_packed = pack(body, None)
     return Entry(
         status=200,
-        headers=[
-            (b"date", b"Sat, 28 Nov 2026 14:%02d:%02d GMT" % (rng.randrange(60), rng.randrange(60))),
-            (b"content-type", b"application/json"),
-            (b"openai-organization", b"acme-inc"),
-            (b"openai-processing-ms", b"%d" % rng.randrange(200, 4000)),
-            (b"openai-version", b"2020-10-01"),
-            (b"x-ratelimit-remaining-requests", b"%d" % rng.randrange(9000, 10_000)),
-            (b"x-ratelimit-remaining-tokens", b"%d" % rng.randrange(1_900_000, 2_000_000)),
-            (b"x-request-id", b"req_" + rng.randbytes(16).hex().encode()),
-            (b"strict-transport-security", b"max-age=31536000; includeSubDomains; preload"),
-            (b"cf-cache-status", b"DYNAMIC"),
-            (b"x-content-type-options", b"nosniff"),
-            (b"server", b"cloudflare"),
-            (b"cf-ray", rng.randbytes(8).hex().encode() + b"-FRA"),
-        ],
+        headers=fields(rng, b"application/json"),
         body=packed,
         packed=was_packed,
         stored_at=1_790_000_000.25 + number,
