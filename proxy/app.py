@@ -85,7 +85,7 @@ class Skinflint:
         self._state: Literal["starting", "running", "stopping"] = "starting"
         self._tide = Tide()
         self._retired = RetiredPools(time.monotonic)
-        self._metrics = Metrics(settings.limits.label_values)
+        self._metrics = Metrics(settings.limits.label_values, settings.attribution.call_metric_labels)
         self._counters = Counters()
         self._semantic = SemanticState()
         self._metrics.registry.register(self._semantic.counts)

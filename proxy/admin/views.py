@@ -67,6 +67,10 @@ class Views:
         """See Invalidations."""
         return await self.invalidations.invalidate(kind, value)
 
+    def labels(self) -> dict[str, str]:
+        """Whose this process is: on every sample of /metrics."""
+        return self.snapshot().settings.attribution.on_samples
+
     def stats(self) -> dict[str, object]:
         """The body of /v1/stats."""
         snapshot = self.snapshot()
@@ -74,6 +78,7 @@ class Views:
             "version": version(),
             "uptime_s": round(time.time() - self.started_at, 1),
             "profile": snapshot.settings.profile,
+            "labels": snapshot.settings.attribution.labels,
             "calls": self.counters.totals(),
             "cache": {tier.tier: _tier_said(tier) for tier in self.store.each_stats()},
             "client_connections": len(self.bridge.connections),

@@ -212,6 +212,20 @@ async def test_labels_come_from_the_settings_and_from_fields_that_stay_here(
     assert b"x-skinflint-label-app" not in {name for name, _ in call.headers}
 
 
+async def test_metrics_say_whose_process_it_is_and_whose_calls_they_count(
+    make_proxy: MakeProxy, provider: Providers, prompt: str
+) -> None:
+    settings = {"attribution": {"labels": {"pod": "web-1", "team": "search"}, "call_metric_labels": ["app"]}}
+    proxy = make_proxy(provider, settings)
+    for app in ("billing", "billing", "search"):
+        await ask(proxy, chat(prompt), ("X-Skinflint-Label-App", app))
+    proxy.settled(3)
+    assert proxy.metric("skinflint_requests_total", app="billing", pod="web-1", team="search") == 2
+    assert proxy.metric("skinflint_requests_total", app="search", pod="web-1", team="search") == 1
+    assert proxy.samples("process_resident_memory_bytes")[0].labels == {"pod": "web-1", "team": "search"}
+    assert proxy.stats()["labels"] == {"pod": "web-1", "team": "search"}
+
+
 async def test_credentials_are_told_apart_without_being_kept(own: RunningProxy, prompt: str) -> None:
     for key in ("sk-one", "sk-one", "sk-two"):
         await ask(own, chat(prompt, user=key), key=key)

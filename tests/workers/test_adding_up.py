@@ -8,8 +8,10 @@ from prometheus_client.metrics import Counter, Gauge, Histogram
 from prometheus_client.registry import CollectorRegistry
 
 from proxy.counters import Counted
+from proxy.metrics import Labelled, Metrics
 from proxy.workers.samples import Exposed, Family, added, counting, families_of
 from proxy.workers.told import Fields, Told, Totals, keep_totals, kept_totals, read_told, stats_of_all, written
+from tests.admin.rows import row
 
 
 def registry(count: int) -> CollectorRegistry:
@@ -53,6 +55,16 @@ def test_the_sum_is_shown_as_one_worker_would() -> None:
     assert [line for line in both.splitlines() if "_created" not in line] == [
         line for line in alone.splitlines() if "_created" not in line
     ]
+
+
+def test_calls_add_up_by_their_labels_and_all_of_it_has_the_process_own() -> None:
+    workers = [Metrics(100, ("app",)), Metrics(100, ("app",))]
+    for app, metrics in (("a", workers[0]), ("a", workers[1]), ("b", workers[1])):
+        metrics.calls.observe(row(labels={"app": app}))
+    families = added([families_of(metrics.registry) for metrics in workers])
+    shown = families_of(Labelled(Exposed(families), {"pod": "web-1"}))
+    assert value(shown, "skinflint_requests_total", app="a", pod="web-1") == 2
+    assert value(shown, "skinflint_requests_total", app="b", pod="web-1") == 1
 
 
 @pytest.mark.parametrize(
