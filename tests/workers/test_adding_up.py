@@ -129,6 +129,7 @@ def stats(**fields: object) -> Fields:
         "cache": {"memory": tier, "shared": tier},
         "client_connections": 2,
         "exchanges_in_flight": 1,
+        "fleet_flights": {"led": 1, "replayed": 0, "following": 2},
         "upstream": [{"origin": "a:443", "protocol": "h2", "connections": 1, "in_flight": 2, "waiting": 0}],
         "ledger": {"state": "ok", "reason": "", "queued": 1, "written": 9, "lost": 9},
         "process": {"resident_bytes": None, "open_files": 3, "tasks": {"other": 1}},
@@ -152,6 +153,7 @@ def test_statistics_add_up() -> None:
     assert both["uptime_s"] == 5
     assert (both["client_connections"], both["exchanges_in_flight"]) == (4, 2)
     assert both["upstream"] == [{"origin": "a:443", "protocol": "h2", "connections": 2, "in_flight": 4, "waiting": 0}]
+    assert both["fleet_flights"] == {"led": 2, "replayed": 0, "following": 4}
     assert both["process"] == {"resident_bytes": None, "open_files": 6, "tasks": {"other": 2}}
     assert ledger == {"state": "degraded", "reason": "disk full", "queued": 2, "written": 6, "lost": 2}
 
@@ -167,3 +169,8 @@ def test_of_a_silent_worker_what_it_counted_is_known() -> None:
 def test_without_a_ledger_there_is_none() -> None:
     own = stats(ledger=None)
     assert stats_of_all([told({}, own)], own)["ledger"] is None
+
+
+def test_without_a_fleet_there_are_no_flights_of_it() -> None:
+    own = stats(fleet_flights=None)
+    assert stats_of_all([told({}, own)], own)["fleet_flights"] is None
