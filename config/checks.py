@@ -40,6 +40,7 @@ def _files(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     ]
     cache = settings.cache
     single: list[tuple[KeyPath, Path | None]] = [
+        (("admin", "token_file"), settings.admin.token_file),
         (("cost", "prices"), settings.cost.prices),
         (("cache", "key_file"), cache.key_file),
         (("cache", "encryption", "key_file"), cache.encryption.key_file),

@@ -70,6 +70,7 @@ class Admin(Section):
     """The operators' listener: /livez /readyz /metrics /v1/stats."""
 
     address: str = "127.0.0.1:9190"
+    token_file: Path | None = None  # for /v1/cache/…; None: admin.token in the data directory
 
     @field_validator("address")
     @classmethod

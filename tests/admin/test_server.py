@@ -34,6 +34,9 @@ from tests.contract.test_stores import entry, key
 from tests.edge.harness import Edge
 from tests.support.exchanges import REGISTRY, Origin, answer, settings
 
+TOKEN = "t" * 43
+AUTHORIZATION = f"Bearer {TOKEN}"
+
 type Ask = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
@@ -70,7 +73,7 @@ class Operators:
                 {"memory": self.store.near},
                 Sealer(),
                 lambda: bytes(32),
-                AdminToken("secret " * 8),
+                AdminToken(TOKEN),
                 time.time,
             ),
             counters=self.counters,
@@ -257,9 +260,9 @@ async def test_the_names_that_metrics_use_are_reserved(operators: Operators) -> 
 
 async def test_the_cache_can_be_cleared_but_not_by_a_mere_look(ask: Ask, operators: Operators) -> None:
     await operators.store.put(key(), entry())
-    assert (await ask("/v1/cache/clear"))[0] == 405
+    assert (await ask("/v1/cache/clear", Authorization=AUTHORIZATION))[0] == 405
     assert operators.store.stats().entries == 1
-    status, _, text = await ask("/v1/cache/clear", "POST")
+    status, _, text = await ask("/v1/cache/clear", "POST", Authorization=AUTHORIZATION)
     assert (status, json.loads(text)) == (200, {"cleared": 1})
     assert operators.store.stats().entries == 0
 

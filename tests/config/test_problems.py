@@ -122,7 +122,7 @@ def test_a_bad_value_is_explained(problems: Problems, text: str, expected: str) 
         ("cache: {samplin: any}", "s.yaml:1: cache.samplin: is not a setting; did you mean cache.sampling?"),
         ("cachee: {}", "s.yaml:1: cachee: is not a setting; did you mean cache?"),
         ("ttl_s: 3", "s.yaml:1: ttl_s: is not a setting; did you mean cache.ttl_s?"),
-        ("admin: {foo: 1}", "s.yaml:1: admin.foo: is not a setting; known here: address"),
+        ("admin: {foo: 1}", "s.yaml:1: admin.foo: is not a setting; known here: address, token_file"),
         (
             "listeners: [{adress: x}]",
             "s.yaml:1: listeners[0].adress: is not a setting; did you mean listeners[0].address?",
