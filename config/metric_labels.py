@@ -12,7 +12,7 @@ _NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 RESERVED: Final = frozenset(
     {
         *("provider", "operation", "model", "outcome", "code", "kind"),  # of calls
-        *("origin", "protocol", "stage", "state", "tier", "worker", "result", "role"),  # of parts of the proxy
+        *("origin", "protocol", "stage", "state", "tier", "worker", "result", "role", "reason"),  # of its parts
         *("le", "quantile", "generation"),  # of histograms, summaries and Python's collector
         *("job", "instance"),  # of every scrape: they say where the samples come from
     }

@@ -85,6 +85,7 @@ class Views:
             "cache": {tier.tier: _tier_said(tier) for tier in self.store.each_stats()},
             "client_connections": len(self.bridge.connections),
             "exchanges_in_flight": len(self.bridge.tasks),
+            "pinned": self.bridge.pins.pinned(),
             "fleet_flights": asdict(self.flights.now) if self.flights is not None else None,
             "upstream": [asdict(use) for use in snapshot.pool.use()],
             "ledger": asdict(self.ledger.status()) if self.ledger is not None else None,

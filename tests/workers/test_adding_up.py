@@ -129,6 +129,7 @@ def stats(**fields: object) -> Fields:
         "cache": {"memory": tier, "shared": tier},
         "client_connections": 2,
         "exchanges_in_flight": 1,
+        "pinned": {"api.openai.com": 1},
         "fleet_flights": {"led": 1, "replayed": 0, "following": 2},
         "upstream": [{"origin": "a:443", "protocol": "h2", "connections": 1, "in_flight": 2, "waiting": 0}],
         "ledger": {"state": "ok", "reason": "", "queued": 1, "written": 9, "lost": 9},
@@ -144,7 +145,9 @@ def told(outcomes: dict[str, int], said: Fields) -> Told:
 def test_statistics_add_up() -> None:
     degraded = {"state": "degraded", "reason": "disk full", "queued": 1, "written": 9, "lost": 9}
     own = stats()
-    both = stats_of_all([told({"hit": 1}, own), told({"hit": 2, "miss": 1}, stats(uptime_s=5, ledger=degraded))], own)
+    both = stats_of_all(
+        [told({"hit": 1}, own), told({"hit": 2, "miss": 1}, stats(uptime_s=5, ledger=degraded, pinned={"b": 2}))], own
+    )
     calls, cache, ledger = both["calls"], both["cache"], both["ledger"]
     assert isinstance(calls, dict)
     assert isinstance(cache, dict)
@@ -153,6 +156,7 @@ def test_statistics_add_up() -> None:
     assert both["uptime_s"] == 5
     assert (both["client_connections"], both["exchanges_in_flight"]) == (4, 2)
     assert both["upstream"] == [{"origin": "a:443", "protocol": "h2", "connections": 2, "in_flight": 4, "waiting": 0}]
+    assert both["pinned"] == {"api.openai.com": 1, "b": 2}
     assert both["fleet_flights"] == {"led": 2, "replayed": 0, "following": 4}
     assert both["process"] == {"resident_bytes": None, "open_files": 6, "tasks": {"other": 2}}
     assert ledger == {"state": "degraded", "reason": "disk full", "queued": 2, "written": 6, "lost": 2}
