@@ -201,7 +201,10 @@ def _container(
     absent = [text(each, "name") for each in missing if isinstance(each, dict)]
     own = [name for name in kept if name not in _DIFFERENT_BY_RIGHT and not _is_ours(container.body, name)]
     if absent:
-        yield Finding(subject, Level.WARN, f"lacks {', '.join(absent)}: somebody took them away", _MAKE_ANEW)
+        reason = "somebody took them away"
+        if status.version != plan.version:
+            reason = f"version {status.version} did not set them, or {reason}"
+        yield Finding(subject, Level.WARN, f"lacks {', '.join(absent)}: {reason}", _MAKE_ANEW)
     for name in own:
         yield Finding(subject, Level.WARN, f"sets {name} itself, which stays as it is", _remedy(name))
     if not any(text(each, "mountPath") == names.TRUST_DIR for each in sections(container.body, "volumeMounts")):

@@ -21,6 +21,8 @@ _LOGS: Final = f"kubectl logs POD -c {names.SIDECAR}"
 _MAKE_ANEW: Final = "delete the pod, so that it is made, and injected, anew"
 _FROM_KUBELET: Final = ("pod", "namespace", "node")
 _LABELS: Final = variable_name("attribution.labels.")
+# What was going to port 443 of a provider: straight to our listener nobody can say so.
+_THROUGH_REDIRECT: Final = ("intercepted", "tunnelled_pinned", "tunnelled_passthrough")
 _WHY: Final = {
     "not_a_provider": "is no provider",
     "passthrough": "the setting passthrough.hosts names it",
@@ -48,7 +50,7 @@ def check(seen: Snapshot, sidecar: Sidecar, hosts: Sequence[str]) -> list[Findin
 
 def way(seen: Snapshot, sidecar: Sidecar, hosts: Sequence[str]) -> Iterator[Finding]:
     """What leads clients here, as far as it shows from here."""
-    came = sum(sidecar.said.connections.values())
+    came = sum(sidecar.said.connections.get(kind, 0) for kind in _THROUGH_REDIRECT)
     match sidecar.mode:
         case None:
             yield Finding("mode", Level.FAIL, "no listener is of a mode that the injector makes", _MAKE_ANEW)
@@ -66,10 +68,10 @@ def way(seen: Snapshot, sidecar: Sidecar, hosts: Sequence[str]) -> Iterator[Find
 
 def _redirect(came: int) -> Finding:
     if came:
-        return Finding("way", Level.OK, f"the redirect is in place: {came:,} connections came through it")
+        return Finding("way", Level.OK, f"the redirect is in place: {came:,} connections to providers came through it")
     message = (
-        f"no connection has come through the redirect yet; {names.REDIRECT} wrote it before this container could "
-        "start, and this user may not list it"
+        f"no connection to a provider has come through the redirect yet; {names.REDIRECT} wrote it before this "
+        "container could start, and this user may not list it"
     )
     return Finding("way", Level.NOTE, message, "make a call from the application, then look again")
 

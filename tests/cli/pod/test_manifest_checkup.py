@@ -69,6 +69,14 @@ def test_exceptions_that_differ_by_cluster_are_not_the_users() -> None:
     assert not [each for each in findings if each.level is Level.WARN]
 
 
+def test_a_variable_that_an_older_version_did_not_know_was_not_taken_away() -> None:
+    case = case_of("taken-away")
+    status = case["manifest"]["metadata"]["annotations"]
+    status["skinflint.dev/status"] = status["skinflint.dev/status"].replace("1.2.3", "1.0.0")
+    (finding,) = [each for each in found_in(case["manifest"])["web-1"] if "lacks" in each["message"]]
+    assert "version 1.0.0 did not set them" in finding["message"]
+
+
 def test_an_annotation_that_cannot_be_read_is_a_failure() -> None:
     made = patched(pod())
     for text in ("{", "[]", '{"mode": "x"}'):

@@ -83,8 +83,9 @@ def test_the_hosts_file_is_held_against_the_known_names(hosts_file: dict[str, st
 
 def test_a_redirect_shows_by_what_came_through_it() -> None:
     redirect = replace(WELL, mode="redirect")
-    assert "7 connections came" in found(redirect, "way", Level.OK)[0].message
-    (finding,) = found(replace(redirect, said=Said()), "way", Level.NOTE)
+    assert "7 connections to providers" in found(redirect, "way", Level.OK)[0].message
+    others = Said(connections={"tunnelled_not_a_provider": 3, "closed": 1})
+    (finding,) = found(replace(redirect, said=others), "way", Level.NOTE)
     assert (names.REDIRECT in finding.message, bool(finding.fix)) == (True, True)
 
 
