@@ -30,6 +30,13 @@ _WHY: Final = {
     "other_protocol": "gRPC, or another protocol than HTTP",
     "not_tls": "begins like TLS and is none",
 }
+_ENDS: Final = {
+    "rejected": "ended by clients that refused our certificate",
+    "tls_failed": "ended in the TLS handshake",
+    "refused": "refused: too many at once (limits.max_connections)",
+    "closed": "closed: nothing said where to, or not to a provider",
+}
+_ORDINARY: Final = ("not_a_provider", "passthrough", "proxied")
 
 
 def check(seen: Snapshot, sidecar: Sidecar, hosts: Sequence[str]) -> list[Finding]:
@@ -133,11 +140,11 @@ def connections(sidecar: Sidecar) -> Iterator[Finding]:
     intercepted = said.connections.get("intercepted", 0)
     yield Finding("connections", Level.OK if intercepted else Level.NOTE, f"{intercepted:,} intercepted so far")
     for kind, count in sorted(said.connections.items()):
-        if kind != "intercepted" and count:
-            reason = kind.removeprefix("tunnelled_")
-            told = f"relayed untouched: {_WHY.get(reason, reason)}" if reason != kind else kind
-            level = Level.NOTE if reason in ("not_a_provider", "passthrough") else Level.WARN
-            yield Finding("connections", level, f"{count:,} {told}")
+        if kind == "intercepted" or not count:
+            continue
+        reason = kind.removeprefix("tunnelled_")
+        told = f"relayed untouched: {_WHY.get(reason, reason)}" if reason != kind else _ENDS.get(kind, kind)
+        yield Finding("connections", Level.NOTE if reason in _ORDINARY else Level.WARN, f"{count:,} {told}")
     for name, count in said.pinned.items():
         fix = "see which variable its runtime needs; if it has roots of its own, put the name into passthrough.hosts"
         yield Finding("pins", Level.WARN, f"{count} clients refuse our certificate for {name}, and are relayed", fix)

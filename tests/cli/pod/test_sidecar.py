@@ -102,6 +102,20 @@ def test_who_bypasses_depends_on_the_mode(mode: Mode, count: int) -> None:
     assert "REQUESTS_CA_BUNDLE" in requests.message
 
 
+@pytest.mark.parametrize(
+    ("kind", "level", "words"),
+    [
+        ("tunnelled_not_a_provider", Level.NOTE, "3 relayed untouched: is no provider"),
+        ("tunnelled_brand_new", Level.WARN, "3 relayed untouched: brand_new"),
+        ("rejected", Level.WARN, "3 ended by clients that refused our certificate"),
+        ("brand_new", Level.WARN, "3 brand_new"),
+    ],
+)
+def test_what_became_of_connections_is_said_in_words(kind: str, level: Level, words: str) -> None:
+    findings = found(replace(WELL, said=Said(connections={kind: 3, "closed": 0})), "connections", level)
+    assert words in [each.message for each in findings]
+
+
 def test_labels_that_the_pod_does_not_have_are_noted() -> None:
     environ = {"SKINFLINT_ATTRIBUTION__LABELS__COST_CENTER": "", "SKINFLINT_ATTRIBUTION__LABELS__POD": "web-1"}
     (finding,) = found(WELL, "labels", Level.NOTE, environ=environ)
