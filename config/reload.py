@@ -81,6 +81,7 @@ def changed_fixed_keys(old: Settings, new: Settings) -> list[str]:
         "cache.redis": (old.cache.redis, new.cache.redis),
         "cache.disk": (old.cache.disk, new.cache.disk),
         "cache.key_file": (old.cache.key_file, new.cache.key_file),
+        "attribution.call_metric_labels": (old.attribution.call_metric_labels, new.attribution.call_metric_labels),
     }
     if old.workers != 1:  # several workers share memory that was made before them
         pairs["cache.memory.max_bytes"] = (old.cache.memory.max_bytes, new.cache.memory.max_bytes)

@@ -70,6 +70,7 @@ class Admin(Section):
     """The operators' listener: /livez /readyz /metrics /v1/stats."""
 
     address: str = "127.0.0.1:9190"
+    token_file: Path | None = None  # for /v1/cache/…; None: admin.token in the data directory
 
     @field_validator("address")
     @classmethod
@@ -177,6 +178,19 @@ class Attribution(Section):
 
     labels: dict[str, str] = {}  # fixed: {app: billing, team: search}
     headers: dict[str, str] = {"x-skinflint-label-app": "app"}  # request field -> label; stripped before upstream
+    metric_labels: tuple[str, ...] | None = None  # of `labels`, on every sample of /metrics; None: all of them
+    # Labels that differ from call to call, on the metrics of calls besides. Each of their values makes series.
+    call_metric_labels: Annotated[tuple[str, ...], Field(max_length=8)] = ()
+
+    @property
+    def on_samples(self) -> dict[str, str]:
+        """What stands on every sample of /metrics. What differs by call is not the process's own."""
+        chosen = self.labels if self.metric_labels is None else self.metric_labels
+        return {
+            name: value
+            for name, value in self.labels.items()
+            if value and name in chosen and name not in self.call_metric_labels
+        }
 
 
 class Passthrough(Section):

@@ -32,6 +32,7 @@ from proxy.exchange.chain import compose
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import CallRecord
 from proxy.extensions import extra_stages
+from proxy.fleet.shown import ShownFlights
 from proxy.identity import Identity
 from proxy.ledger.prices import PriceBook
 from proxy.ledger.pricing import ExchangePricing
@@ -85,7 +86,7 @@ class Skinflint:
         self._state: Literal["starting", "running", "stopping"] = "starting"
         self._tide = Tide()
         self._retired = RetiredPools(time.monotonic)
-        self._metrics = Metrics(settings.limits.label_values)
+        self._metrics = Metrics(settings.limits.label_values, settings.attribution.call_metric_labels)
         self._counters = Counters()
         self._semantic = SemanticState()
         self._metrics.registry.register(self._semantic.counts)
@@ -117,6 +118,7 @@ class Skinflint:
             counters=self._counters,
             ledger=self._ledger,
             started_at=self._started_at,
+            flights=self._cache.flights,
         )
         self._fleet: FleetAnswers | None = None
         if place is not None and board is not None:
@@ -125,6 +127,8 @@ class Skinflint:
             )
         self._admin = AdminServer(self._metrics.registry, views, self._fleet)
         self._metrics.registry.register(LiveGauges(views.gauges()))
+        if self._cache.flights is not None:
+            self._metrics.registry.register(ShownFlights(self._cache.flights))
 
     # -- life
 

@@ -42,7 +42,7 @@ class Identity:
         authority = load_or_create(folder, certified_hosts(hosts), datetime.now(UTC))
         public = settings.trust_dir or folder
         sources = trusted_sources(environ, TrustFiles.in_directory(public).bundle)
-        return cls(authority, write_trust(authority, public, sources), key, AdminToken.of(settings.data_dir))
+        return cls(authority, write_trust(authority, public, sources), key, _token(settings))
 
     def registry_for(self, settings: Settings) -> Registry:
         """The providers of new settings. Raises SettingsError for hosts that the authority cannot speak for."""
@@ -51,6 +51,13 @@ class Identity:
             message = f"the certificate authority does not permit {', '.join(lacking)}; restart to make a new one"
             raise SettingsError(Problem("reload", "providers", message))
         return registry
+
+
+def _token(settings: Settings) -> AdminToken:
+    try:
+        return AdminToken.of(settings.data_dir, settings.admin.token_file)
+    except ValueError as exc:
+        raise SettingsError(Problem(str(settings.admin.token_file), "", str(exc))) from exc
 
 
 def load_key(path: Path) -> bytes:

@@ -1,12 +1,13 @@
 """Prometheus metrics. Names and labels are a contract with dashboards.
 
 Rules: label values are bounded (past `limits.label_values` distinct models, new ones become `other`), so a client
-cannot make the process grow by inventing models. Calls are counted in plain numbers and become samples when somebody
-scrapes: everything runs on one event loop, so the library's locks would only cost (eleven of them a call).
+cannot make the process grow by inventing models. Labels of the process itself are put on at exposition. Calls are
+counted in plain numbers and become samples when somebody scrapes: everything runs on one event loop, so the library's
+locks would only cost (eleven of them a call).
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client.gc_collector import GCCollector
@@ -21,6 +22,10 @@ from proxy.exchange.record import NANO_PER_USD, CallRecord
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
 _KINDS = ("input", "output", "cache_read", "cache_write", "reasoning", "audio")
+_MOST_SERIES = 10_000  # of calls; what would be one more counts as `other`, in its model and labels
+
+# Provider, operation, model, outcome, status, and the values of labels that the settings want of each call.
+type _Key = tuple[str, str, str, str, int, tuple[str, ...]]
 
 
 class BoundedValues:
@@ -87,20 +92,24 @@ class _Series:
 class Calls(Collector):
     """Counts settled calls, and shows them when asked."""
 
-    def __init__(self, label_values: int) -> None:
+    def __init__(self, label_values: int, by_call: Sequence[str] = ()) -> None:
+        """`by_call`: labels of calls that are told apart besides, each bounded as models are."""
         self._model = BoundedValues(label_values)
-        self._series: dict[tuple[str, str, str, str, int], _Series] = {}
-        self._spending: dict[tuple[str, str, str], Spending] = {}
+        self._by_call = tuple(by_call)
+        self._bounds = tuple(BoundedValues(label_values) for _ in by_call)
+        self._series: dict[_Key, _Series] = {}
+        self._spending: dict[tuple[str, ...], Spending] = {}
         self._request: dict[tuple[str, str, str], Times] = {}
         self._first_byte: dict[tuple[str, str, str], Times] = {}
         self._overhead: dict[tuple[str], Times] = {}
 
     def observe(self, record: CallRecord) -> None:
         """Count one settled call."""
-        key = (record.provider, record.operation, self._model(record.model), record.outcome, record.status)
+        labels = self._values(record.labels) if self._by_call else ()
+        key = (record.provider, record.operation, self._model(record.model), record.outcome, record.status, labels)
         series = self._series.get(key)
         if series is None:
-            series = self._series[key] = self._bind(key)
+            series = self._bind(key)
         series.calls += 1
         spending = series.spending
         if record.cost_nanousd is None:
@@ -121,33 +130,44 @@ class Calls(Collector):
             series.first_byte.observe(record.first_byte_ms / 1000)
         series.overhead.observe(record.overhead_ms / 1000)
 
-    def _bind(self, key: tuple[str, str, str, str, int]) -> _Series:
-        provider, operation, model, outcome, _ = key
+    def _values(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple([bounded(labels.get(name, "")) for name, bounded in zip(self._by_call, self._bounds, strict=True)])
+
+    def _bind(self, key: _Key) -> _Series:
+        provider, operation, model, outcome, status, labels = key
+        if len(self._series) >= _MOST_SERIES:
+            model, labels = "other", ("other",) * len(labels)
+            key = (provider, operation, model, outcome, status, labels)
+            if (known := self._series.get(key)) is not None:
+                return known
         timed = (provider, operation, str(outcome))
-        return _Series(
-            spending=self._spending.setdefault((provider, operation, model), Spending()),
+        series = self._series[key] = _Series(
+            spending=self._spending.setdefault((provider, operation, model, *labels), Spending()),
             request=self._request.setdefault(timed, Times(_SECONDS)),
             first_byte=self._first_byte.setdefault(timed, Times(_SECONDS)),
             overhead=self._overhead.setdefault((str(outcome),), Times(_OVERHEAD_SECONDS)),
         )
+        return series
 
     def collect(self) -> Iterator[Metric]:
         by = ("provider", "operation", "model")
-        requests = CounterMetricFamily("skinflint_requests", "Calls answered.", labels=(*by, "outcome", "code"))
-        for (*labels, code), series in self._series.items():
-            requests.add_metric((*map(str, labels), str(code)), series.calls)
+        told_apart = (*by, "outcome", "code", *self._by_call)
+        requests = CounterMetricFamily("skinflint_requests", "Calls answered.", labels=told_apart)
+        for (*said, code, labels), series in self._series.items():
+            requests.add_metric((*map(str, said), str(code), *labels), series.calls)
         yield requests
-        cost = CounterMetricFamily("skinflint_cost_usd", "Paid to providers, in USD.", labels=by)
-        saved = CounterMetricFamily("skinflint_saved_usd", "Not paid: hits and collapsed calls.", labels=by)
-        unpriced = CounterMetricFamily("skinflint_unpriced", "Paid calls whose price is unknown.", labels=by)
-        tokens = CounterMetricFamily("skinflint_tokens", "Tokens paid for, by kind.", labels=(*by, "kind"))
-        for key, spending in self._spending.items():
-            cost.add_metric(key, spending.cost_nanousd / NANO_PER_USD)
-            saved.add_metric(key, spending.saved_nanousd / NANO_PER_USD)
-            unpriced.add_metric(key, spending.unpriced)
+        by_caller = (*by, *self._by_call)
+        cost = CounterMetricFamily("skinflint_cost_usd", "Paid to providers, in USD.", labels=by_caller)
+        saved = CounterMetricFamily("skinflint_saved_usd", "Not paid: hits and collapsed calls.", labels=by_caller)
+        unpriced = CounterMetricFamily("skinflint_unpriced", "Paid calls whose price is unknown.", labels=by_caller)
+        tokens = CounterMetricFamily("skinflint_tokens", "Tokens paid for, by kind.", labels=(*by_caller, "kind"))
+        for values, spending in self._spending.items():
+            cost.add_metric(values, spending.cost_nanousd / NANO_PER_USD)
+            saved.add_metric(values, spending.saved_nanousd / NANO_PER_USD)
+            unpriced.add_metric(values, spending.unpriced)
             for kind, count in zip(_KINDS, spending.tokens, strict=True):
                 if count:
-                    tokens.add_metric((*key, kind), count)
+                    tokens.add_metric((*values, kind), count)
         yield from (cost, saved, unpriced, tokens)
         timed = ("provider", "operation", "outcome")
         yield _histogram(
@@ -177,12 +197,13 @@ def _histogram[K: tuple[str, ...]](
 class Metrics:
     """All metrics of one process, in a registry of their own."""
 
-    def __init__(self, label_values: int) -> None:
+    def __init__(self, label_values: int, by_call: Sequence[str] = ()) -> None:
+        """See Calls."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and nobody asked
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self.calls = Calls(label_values)
+        self.calls = Calls(label_values, by_call)
         self.registry.register(self.calls)
         reg = self.registry
         self.stage_failures = Counter(
@@ -218,3 +239,17 @@ class LiveGauges(Collector):
             for labels, value in gauge.read():
                 family.add_metric(labels, value)
             yield family
+
+
+class Labelled(Collector):
+    """What another collector has, with labels that say whose all of it is. A sample's own label stays."""
+
+    def __init__(self, collector: Collector, labels: Mapping[str, str]) -> None:
+        self._collector = collector
+        self._labels = labels
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._collector.collect():
+            labelled = Metric(metric.name, metric.documentation, metric.type, metric.unit)
+            labelled.samples = [sample._replace(labels={**self._labels, **sample.labels}) for sample in metric.samples]
+            yield labelled

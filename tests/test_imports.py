@@ -23,8 +23,8 @@ ALLOWED: dict[str, set[str]] = {
         "config", "proxy.exchange", "proxy.metrics", "proxy.providers", "proxy.tasks", "proxy.upstream", "proxy.wire",
     },
     "proxy.admin": {
-        "config", "proxy", "proxy.counters", "proxy.edge", "proxy.exchange", "proxy.ledger", "proxy.metrics",
-        "proxy.stores", "proxy.tasks",
+        "config", "proxy", "proxy.counters", "proxy.edge", "proxy.exchange", "proxy.fleet.shown", "proxy.ledger",
+        "proxy.metrics", "proxy.stores", "proxy.tasks",
     },
     "addons": {
         "config", "proxy.exchange", "proxy.providers", "proxy.semantic", "proxy.stores", "proxy.tasks",
@@ -49,8 +49,8 @@ ALLOWED: dict[str, set[str]] = {
         "proxy.workers.backoff", "proxy.workers.board", "proxy.workers.link", "proxy.workers.wakeup",
     },
     "proxy.workers.fleet_answers": {
-        "proxy.admin", "proxy.counters", "proxy.stores", "proxy.workers.board", "proxy.workers.inquiry",
-        "proxy.workers.place", "proxy.workers.samples", "proxy.workers.told",
+        "proxy.admin", "proxy.counters", "proxy.metrics", "proxy.stores", "proxy.workers.board",
+        "proxy.workers.inquiry", "proxy.workers.place", "proxy.workers.samples", "proxy.workers.told",
     },
     "proxy.workers.inquiry": set(),
     "proxy.workers.link": set(),

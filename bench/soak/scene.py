@@ -73,7 +73,8 @@ class Scene:
     def clear_cache(self) -> None:
         """As an operator does."""
         url = f"http://{self.proxy.admin}/v1/cache/clear"
-        urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=30).close()
+        fields = {"Authorization": f"Bearer {(self.proxy.data_dir / 'admin.token').read_text().strip()}"}
+        urllib.request.urlopen(urllib.request.Request(url, headers=fields, method="POST"), timeout=30).close()
 
     def configure(self, variant: int) -> None:
         """Other settings, by SIGHUP. Variant 0 is what the proxy began with; odd ones have another `upstream`, so that

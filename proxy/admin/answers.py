@@ -6,6 +6,7 @@ from typing import Protocol
 from prometheus_client.registry import Collector
 
 from proxy.admin.views import Readiness, Views
+from proxy.metrics import Labelled
 from proxy.stores.invalidation import Invalidated
 from proxy.stores.rules import Kind
 
@@ -53,7 +54,7 @@ class Alone:
         return self._views.readiness()
 
     async def metrics(self) -> Collector:
-        return self._registry
+        return Labelled(self._registry, self._views.labels())
 
     async def stats(self) -> dict[str, object]:
         return self._views.stats()

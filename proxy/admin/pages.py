@@ -1,5 +1,5 @@
 """What operators may ask for, in full: /livez, /readyz, /metrics, /v1/stats, POST /v1/cache/clear and
-/v1/cache/invalidate; single entries are in entry_pages.py.
+/v1/cache/invalidate; single entries are in entry_pages.py. guard.py says who may ask.
 
 Nothing here shows a prompt, an answer or a credential. Importing this module imports aiohttp and Prometheus'
 exposition: 10 MB and 0.15 s that a proxy which is only probed never pays (see server.py).
@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 
 from proxy.admin.answers import Answers
 from proxy.admin.entry_pages import EntryPages
+from proxy.admin.guard import guard
 from proxy.admin.stock import Stock
 from proxy.admin.views import said
 from proxy.stores.rules import Kind
@@ -23,7 +24,7 @@ class Pages:
 
     def __init__(self, answers: Answers, stock: Stock) -> None:
         self._answers = answers
-        app = web.Application()
+        app = web.Application(middlewares=[guard(stock.token)])
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)

@@ -10,6 +10,7 @@ from proxy.admin import held
 from proxy.admin.stock import Stock
 from proxy.counters import Counters
 from proxy.edge.bridge import Bridge, Snapshot
+from proxy.fleet.shown import Flights
 from proxy.ledger.writer import LedgerWriter
 from proxy.metrics import Gauge
 from proxy.stores.base import StoreStats
@@ -47,6 +48,7 @@ class Views:
     counters: Counters
     ledger: LedgerWriter | None
     started_at: float
+    flights: Flights | None = None  # shared with other replicas
 
     def readiness(self) -> Readiness:
         """Ready from the listeners' opening to the first sign of stopping. A degraded ledger is said, and keeps no
@@ -67,6 +69,10 @@ class Views:
         """See Invalidations."""
         return await self.invalidations.invalidate(kind, value)
 
+    def labels(self) -> dict[str, str]:
+        """Whose this process is: on every sample of /metrics."""
+        return self.snapshot().settings.attribution.on_samples
+
     def stats(self) -> dict[str, object]:
         """The body of /v1/stats."""
         snapshot = self.snapshot()
@@ -74,10 +80,13 @@ class Views:
             "version": version(),
             "uptime_s": round(time.time() - self.started_at, 1),
             "profile": snapshot.settings.profile,
+            "labels": snapshot.settings.attribution.labels,
             "calls": self.counters.totals(),
             "cache": {tier.tier: _tier_said(tier) for tier in self.store.each_stats()},
             "client_connections": len(self.bridge.connections),
             "exchanges_in_flight": len(self.bridge.tasks),
+            "pinned": self.bridge.pins.pinned(),
+            "fleet_flights": asdict(self.flights.now) if self.flights is not None else None,
             "upstream": [asdict(use) for use in snapshot.pool.use()],
             "ledger": asdict(self.ledger.status()) if self.ledger is not None else None,
             "process": asdict(held.look()),

@@ -12,7 +12,7 @@ in a row from a client that never accepted our certificate. Pins end after a whi
 
 import hashlib
 import ssl
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -111,6 +111,17 @@ class PinMemory:
             return True
         del self._memories[key]
         return False
+
+    def pinned(self) -> dict[str, int]:
+        """How many clients are passed through now, by the server name that they ask for."""
+        now = self._clock()
+        return dict(
+            Counter(
+                key.server_name
+                for key, memory in self._memories.items()
+                if memory.pinned_until is not None and now < memory.pinned_until
+            )
+        )
 
     def _pin(self, memory: _Memory) -> bool:
         now = self._clock()

@@ -29,6 +29,7 @@ from proxy.fleet.leading import Pace
 from proxy.fleet.led import Led, LedFlights
 from proxy.fleet.link import RedisLink
 from proxy.fleet.notes import REPLICA_DIGITS, Note, Say, read
+from proxy.fleet.shown import FlightsNow, LostLeaders
 from proxy.fleet.sight import Sight
 from proxy.fleet.trail import Trail
 from proxy.stores.sealer import Sealer
@@ -76,6 +77,8 @@ class FleetFlights:
         self._hearing: Hearing | None = None
         self._keeping = TaskSet()
         self._notes = TaskSet()
+        self.joined = 0
+        self.lost = LostLeaders()
 
     # -- its life
 
@@ -102,22 +105,13 @@ class FleetFlights:
         hearing, self._hearing = self._hearing, None
         if hearing is not None:
             await hearing.close()
+        self.lost.say()
         return left
 
     @property
-    def followers(self) -> int:
-        """Flights of this replica that others follow now."""
-        return self._led.followed
-
-    @property
-    def followed(self) -> int:
-        """Flights of others that this replica follows now."""
-        return len(self._followed)
-
-    @property
-    def claimed(self) -> int:
-        """Flights that this replica leads for all."""
-        return self._led.claimed
+    def now(self) -> FlightsNow:
+        """What this replica shares with others now."""
+        return FlightsNow(led=self._led.claimed, replayed=self._led.followed, following=len(self._followed))
 
     # -- Peers
 
@@ -142,8 +136,9 @@ class FleetFlights:
             self._led.discard(led)
             if holder.replica != self._replica:  # else one of our own that cannot be joined any more
                 if (response := await self._follow(exchange, key, holder)) is not None:
+                    self.joined += 1
                     return response
-                log.info("fleet_leader_gone", exchange=exchange.id)
+                self.lost.add()
             gone = holder
         return None
 

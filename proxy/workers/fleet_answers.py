@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from proxy.admin.answers import Cleared
 from proxy.admin.views import Readiness, Views
 from proxy.counters import Counters
+from proxy.metrics import Labelled
 from proxy.stores.invalidation import Invalidated
 from proxy.stores.rules import Kind
 from proxy.workers.board import Board
@@ -84,7 +85,8 @@ class FleetAnswers:
         return Readiness(own.ready, tuple(reasons))
 
     async def metrics(self) -> Collector:
-        return Exposed([*added(told.families for told in (await self._all()).values()), *self._own_families()])
+        families = [*added(told.families for told in (await self._all()).values()), *self._own_families()]
+        return Labelled(Exposed(families), self._views.labels())
 
     async def stats(self) -> dict[str, object]:
         workers = await self._all()

@@ -111,6 +111,8 @@ def stats_of_all(workers: Sequence[Told], own: Fields) -> Fields:
         "cache": _tiers([_mapping(stats["cache"]) for stats in known]),
         "client_connections": _sum(known, "client_connections"),
         "exchanges_in_flight": _sum(known, "exchanges_in_flight"),
+        "pinned": _pinned(known),
+        "fleet_flights": _flights(known) if own["fleet_flights"] is not None else None,
         "upstream": _origins(known),
         "ledger": _ledger(workers) if own["ledger"] is not None else None,
         "process": _processes([_mapping(stats["process"]) for stats in known]),
@@ -124,6 +126,17 @@ def _mapping(value: object) -> Fields:
 
 def _sum(each: Sequence[Fields], key: str) -> int:
     return sum(int(str(fields[key])) for fields in each)
+
+
+def _pinned(each: Sequence[Fields]) -> Fields:
+    pinned = [_mapping(stats["pinned"]) for stats in each]
+    names = dict.fromkeys(name for of_worker in pinned for name in of_worker)
+    return {name: sum(int(str(of_worker.get(name, 0))) for of_worker in pinned) for name in names}
+
+
+def _flights(each: Sequence[Fields]) -> Fields:
+    flights = [_mapping(stats["fleet_flights"]) for stats in each]
+    return {role: _sum(flights, role) for role in flights[0]}
 
 
 def _tiers(caches: Sequence[Fields]) -> Fields:

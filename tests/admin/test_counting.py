@@ -12,7 +12,7 @@ from config.schema import Log
 from proxy.call_log import CallLog
 from proxy.counters import Counters
 from proxy.exchange.record import CallRecord, Outcome
-from proxy.metrics import BoundedValues, Metrics
+from proxy.metrics import BoundedValues, Labelled, Metrics
 from tests.admin.rows import row
 
 
@@ -20,8 +20,8 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None
     return registry.get_sample_value(name, labels)
 
 
-def counted(*rows: CallRecord, limit: int = 100) -> CollectorRegistry:
-    metrics = Metrics(limit)
+def counted(*rows: CallRecord, limit: int = 100, by_call: tuple[str, ...] = ()) -> CollectorRegistry:
+    metrics = Metrics(limit, by_call)
     for each in rows:
         metrics.calls.observe(each)
     return metrics.registry
@@ -69,6 +69,48 @@ def test_a_client_that_invents_models_does_not_make_us_grow() -> None:
     }
     assert len(models) == 11
     assert value(registry, "skinflint_requests_total", **{**OF, "model": "other"}, outcome="miss", code="200") == 40
+
+
+def test_labels_of_calls_tell_their_counts_apart() -> None:
+    billing, search = row(labels={"app": "billing", "x": "y"}), row(labels={"app": "search", "team": "t"})
+    registry = counted(billing, billing, search, row(), by_call=("team", "app"))
+    called = {**OF, "outcome": "miss", "code": "200"}
+    assert value(registry, "skinflint_requests_total", **called, team="", app="billing") == 2
+    assert value(registry, "skinflint_requests_total", **called, team="t", app="search") == 1
+    assert value(registry, "skinflint_requests_total", **called, team="", app="") == 1
+    assert value(registry, "skinflint_tokens_total", **OF, team="t", app="search", kind="input") == 9
+    assert value(registry, "skinflint_cost_usd_total", **OF, team="", app="billing") == pytest.approx(0.000022)
+    assert value(registry, "skinflint_request_seconds_count", provider="openai", operation="chat", outcome="miss") == 4
+
+
+def test_a_client_that_invents_labels_does_not_make_us_grow() -> None:
+    rows = [row(labels={"app": f"a{number}", "team": "t"}) for number in range(50)]
+    registry = counted(*rows, limit=10, by_call=("app", "team"))
+    called = {**OF, "outcome": "miss", "code": "200"}
+    assert value(registry, "skinflint_requests_total", **called, app="other", team="t") == 40
+    assert value(registry, "skinflint_requests_total", **called, app="a9", team="t") == 1
+
+
+def test_however_labels_and_models_multiply_the_series_are_bounded() -> None:
+    rows = [row(model=f"m{model}", labels={"app": f"a{app}"}) for model in range(150) for app in range(100)]
+    calls = Metrics(1_000, ("app",)).calls
+    for each in rows:
+        calls.observe(each)
+    requests = next(family for family in calls.collect() if family.name == "skinflint_requests")
+    assert len(requests.samples) == 10_001
+    assert sum(sample.value for sample in requests.samples) == 15_000
+    last = requests.samples[-1]
+    assert (last.labels["model"], last.labels["app"], last.value) == ("other", "other", 5_000)
+
+
+def test_labels_of_the_process_stand_on_every_sample_but_never_over_its_own() -> None:
+    metrics = Metrics(100, ("app",))
+    metrics.calls.observe(row(labels={"app": "billing"}))
+    shown = list(Labelled(metrics.registry, {"pod": "web-1", "app": "web"}).collect())
+    samples = [sample for family in shown for sample in family.samples]
+    assert {sample.labels["pod"] for sample in samples} == {"web-1"}
+    assert {sample.labels["app"] for sample in samples if sample.name == "skinflint_requests_total"} == {"billing"}
+    assert {sample.labels["app"] for sample in samples if sample.name.startswith("process_")} == {"web"}
 
 
 def test_known_values_stay_known() -> None:

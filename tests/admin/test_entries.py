@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from proxy.admin.entry_pages import EntryPages
+from proxy.admin.guard import guard
 from proxy.admin.stock import Stock
 from proxy.admin.token import AdminToken
 from proxy.stores.admission import Admission
@@ -40,7 +41,7 @@ class Cache:
         self._runner: aiohttp.web.AppRunner
 
     async def __aenter__(self) -> "Cache":
-        app = aiohttp.web.Application()
+        app = aiohttp.web.Application(middlewares=[guard(self.stock.token)])
         EntryPages(self.stock).add_to(app)
         self._runner = aiohttp.web.AppRunner(app)
         await self._runner.setup()
@@ -57,7 +58,8 @@ class Cache:
     async def ask(
         self, method: str, path: str, body: bytes | None = None, fields: Mapping[str, str] | None = None
     ) -> tuple[int, bytes]:
-        async with self.session.request(method, path, data=body, headers=fields) as response:
+        given = AUTHORIZED if fields is None else fields
+        async with self.session.request(method, path, data=body, headers=given) as response:
             return response.status, await response.read()
 
     async def put(self, number: int, **more: object) -> bytes:
@@ -127,10 +129,19 @@ async def test_an_entry_is_found_by_the_beginning_of_its_fingerprint(cache: Cach
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/v1/cache/export"), ("POST", "/v1/cache/import"), ("GET", "/v1/cache/entries/11112222/body")],
+    [
+        ("GET", "/v1/cache/export"),
+        ("POST", "/v1/cache/import"),
+        ("GET", "/v1/cache/entries"),
+        ("GET", "/v1/cache/entries/11112222"),
+        ("GET", "/v1/cache/entries/11112222/body"),
+        ("POST", "/v1/cache/verify"),
+        ("POST", "/v1/cache/held"),
+        ("POST", "/v1/cache/promote"),
+    ],
 )
 @pytest.mark.parametrize("fields", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}])
-async def test_answers_need_the_token(cache: Cache, method: str, path: str, fields: dict[str, str]) -> None:
+async def test_all_about_entries_needs_the_token(cache: Cache, method: str, path: str, fields: dict[str, str]) -> None:
     await cache.put(0x11112222)
     status, said = await cache.ask(method, path, fields=fields)
     assert (status, b"admin.token" in said) == (401, True)
@@ -138,20 +149,20 @@ async def test_answers_need_the_token(cache: Cache, method: str, path: str, fiel
 
 async def test_the_body_is_handed_out_with_the_token(cache: Cache) -> None:
     await cache.put(0x11112222, body=b"plain", packed=False)
-    assert await cache.ask("GET", "/v1/cache/entries/11112222/body", fields=AUTHORIZED) == (200, b"plain")
+    assert await cache.ask("GET", "/v1/cache/entries/11112222/body") == (200, b"plain")
 
 
 # -- export and import
 
 
 async def exported(cache: Cache) -> bytes:
-    status, lines = await cache.ask("GET", "/v1/cache/export", fields=AUTHORIZED)
+    status, lines = await cache.ask("GET", "/v1/cache/export")
     assert status == 200
     return lines
 
 
 async def imported(cache: Cache, lines: bytes) -> tuple[int, dict[str, object]]:
-    status, said = await cache.ask("POST", "/v1/cache/import", lines, AUTHORIZED)
+    status, said = await cache.ask("POST", "/v1/cache/import", lines)
     return status, orjson.loads(said)
 
 
@@ -261,3 +272,25 @@ def test_the_token_is_private_and_stays(tmp_path: Path) -> None:
     assert AdminToken.of(tmp_path).allows(f"Bearer {text}")
     assert not AdminToken.of(tmp_path).allows("Bearer ")
     assert text not in repr(AdminToken.of(tmp_path))
+
+
+def test_a_token_in_a_file_counts_as_it_is_now(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("a" * 32 + "\n")
+    token = AdminToken.of(tmp_path, file)
+    assert token.allows(f"Bearer {'a' * 32}")
+    file.write_text("b" * 32)
+    assert (token.allows(f"Bearer {'a' * 32}"), token.allows(f"bearer {'b' * 32}")) == (False, True)
+    file.unlink()
+    assert not token.allows(f"Bearer {'b' * 32}")
+    file.mkdir()
+    assert not token.allows(f"Bearer {'b' * 32}")
+    assert not (tmp_path / "admin.token").exists()
+
+
+@pytest.mark.parametrize("text", ["", "short", "\xe9" * 40])
+def test_a_file_without_a_token_is_an_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text(text, "latin-1")
+    with pytest.raises(ValueError, match="at least 32"):
+        AdminToken.of(tmp_path, file)

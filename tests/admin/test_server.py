@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from config.metric_labels import RESERVED
 from config.schema import Upstream
 from proxy.admin.server import AdminServer
 from proxy.admin.stock import Stock
@@ -33,6 +34,9 @@ from tests.contract.test_stores import entry, key
 from tests.edge.harness import Edge
 from tests.support.exchanges import REGISTRY, Origin, answer, settings
 
+TOKEN = "t" * 43
+AUTHORIZATION = f"Bearer {TOKEN}"
+
 type Ask = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
@@ -49,7 +53,7 @@ class Ledger:
 class Operators:
     """The listener, and the parts that it looks at."""
 
-    def __init__(self, *, with_ledger: bool = True) -> None:
+    def __init__(self, *, with_ledger: bool = True, **sections: object) -> None:
         self.state: Literal["starting", "running", "stopping"] = "running"
         self.ledger = Ledger()
         self.edge = Edge()
@@ -57,7 +61,7 @@ class Operators:
         self.counters = Counters()
         self.pool = Pool(Upstream(), Resolver({}, ignore_hosts_file=False))
         origin = Origin(answer())
-        snapshot = Snapshot(settings(), REGISTRY, origin, origin, self.pool)
+        snapshot = Snapshot(settings(**sections), REGISTRY, origin, origin, self.pool)
         views = Views(
             snapshot=lambda: snapshot,
             state=lambda: self.state,
@@ -69,7 +73,7 @@ class Operators:
                 {"memory": self.store.near},
                 Sealer(),
                 lambda: bytes(32),
-                AdminToken("secret " * 8),
+                AdminToken(TOKEN),
                 time.time,
             ),
             counters=self.counters,
@@ -221,11 +225,44 @@ async def test_metrics_can_be_parsed_in_both_formats(ask: Ask, operators: Operat
     assert [sample.value for sample in families["skinflint_ledger_rows"].samples] == [1, 2, 3]
 
 
+async def test_labels_of_the_process_stand_on_every_line() -> None:
+    labels = {"pod": "web-1", "namespace": "shop", "node": 'a"b\\c', "team": ""}
+    operators = Operators(attribution={"labels": labels})
+    operators.edge.metrics.calls.observe(row())
+    address = await operators.server.start("127.0.0.1:0")
+    try:
+        async with aiohttp.ClientSession(f"http://{address}") as session:
+            async with session.get("/metrics") as response:
+                lines = (await response.text()).splitlines()
+            fields = {"Accept": "application/openmetrics-text; version=1.0.0"}
+            async with session.get("/metrics", headers=fields) as response:
+                families = list(text_string_to_metric_families(await response.text()))  # type: ignore[no-untyped-call]
+    finally:
+        await operators.server.stop()
+    samples = [line for line in lines if not line.startswith("#")]
+    assert len(samples) > 50
+    wanted = ('pod="web-1"', 'namespace="shop"', 'node="a\\"b\\\\c"')
+    assert all(label in line for line in samples for label in wanted)
+    assert not any("team=" in line for line in samples)
+    assert {sample.labels["pod"] for family in families for sample in family.samples} == {"web-1"}
+
+
+async def test_the_names_that_metrics_use_are_reserved(operators: Operators) -> None:
+    metrics = operators.edge.metrics
+    metrics.calls.observe(row())
+    metrics.stage_failures.labels("x").inc()
+    operators.edge.bridge.count_connection("intercepted")
+    operators.edge.bridge.count_bad_request(400)
+    used = {name for family in metrics.registry.collect() for sample in family.samples for name in sample.labels}
+    assert {"le", "generation", "stage", "tier"} < used
+    assert used <= RESERVED
+
+
 async def test_the_cache_can_be_cleared_but_not_by_a_mere_look(ask: Ask, operators: Operators) -> None:
     await operators.store.put(key(), entry())
-    assert (await ask("/v1/cache/clear"))[0] == 405
+    assert (await ask("/v1/cache/clear", Authorization=AUTHORIZATION))[0] == 405
     assert operators.store.stats().entries == 1
-    status, _, text = await ask("/v1/cache/clear", "POST")
+    status, _, text = await ask("/v1/cache/clear", "POST", Authorization=AUTHORIZATION)
     assert (status, json.loads(text)) == (200, {"cleared": 1})
     assert operators.store.stats().entries == 0
 

@@ -13,6 +13,9 @@ from proxy import runtime
 from tests.cli.conftest import Run
 from tests.cli.test_runtime import make_runtime
 
+DATA_DIR = ".local/share/skinflint"
+TOKEN = "t" * 43
+
 
 class Admin(HTTPServer):
     """Answers as it is told and remembers what was asked."""
@@ -21,6 +24,7 @@ class Admin(HTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
         self.bodies: list[bytes] = []
+        self.authorizations: list[str | None] = []
         self.status = 200
         self.body = json.dumps(
             {"cache": {"entries": 3, "bytes": 12345}, "tiers": [{"name": "memory", "ratio": None}]}
@@ -36,6 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.server.asked.append(f"{self.command} {self.path}")
+        self.server.authorizations.append(self.headers.get("Authorization"))
         self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(self.server.body)))
@@ -49,7 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def admin() -> Iterator[Admin]:
+def admin(home: Path) -> Iterator[Admin]:
+    (home / DATA_DIR).mkdir(parents=True)
+    (home / DATA_DIR / "admin.token").write_text(f"{TOKEN}\n")
     server = Admin()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -75,6 +82,31 @@ def test_clear_posts(skinflint: Run, admin: Admin) -> None:
     admin.body = b""
     assert skinflint("cache", "clear", "--admin", admin.address).exit_code == 0
     assert admin.asked == ["POST /v1/cache/clear"]
+    assert admin.authorizations == [f"Bearer {TOKEN}"]
+
+
+def test_the_token_may_be_in_a_file_that_the_settings_name(
+    skinflint: Run, admin: Admin, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "secret").write_text("another token")
+    monkeypatch.setenv("SKINFLINT_ADMIN__TOKEN_FILE", str(home / "secret"))
+    assert skinflint("cache", "clear", "--admin", admin.address).exit_code == 0
+    assert admin.authorizations == ["Bearer another token"]
+
+
+def test_without_the_token_nothing_is_asked_but_statistics(skinflint: Run, admin: Admin, home: Path) -> None:
+    (home / DATA_DIR / "admin.token").unlink()
+    result = skinflint("cache", "clear", "--admin", admin.address)
+    assert (result.exit_code, "admin.token cannot be read" in result.stderr, admin.asked) == (1, True, [])
+    assert skinflint("cache", "stats", "--admin", admin.address).exit_code == 0
+    assert admin.authorizations == [None]
+
+
+def test_a_token_that_is_refused_is_said(skinflint: Run, admin: Admin) -> None:
+    admin.status, admin.body = 401, b'{"error": "this needs the token"}'
+    result = skinflint("cache", "clear", "--admin", admin.address)
+    assert (result.exit_code, "401 to POST /v1/cache/clear: this needs the token" in result.stderr) == (1, True)
+    assert TOKEN not in result.output
 
 
 def test_the_running_proxy_is_found_and_no_proxy_is_used(

@@ -11,6 +11,8 @@ from config.load import SettingsLoader
 from config.places import known_keys
 
 QUOTE_IT = "put it in quotes if it looks like a number"
+MEANS_ELSE = "cannot be a label of metrics, where it says something else"
+NAME_IT = "; give it another name, or name the labels that are to be there in attribution.metric_labels"
 ADDRESS_FORM = "must be HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080; port 0 takes a free one"
 
 type Problems = Callable[..., list[str]]
@@ -91,6 +93,23 @@ def problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Problems:
         ),
         ("upstream:\n  extra_ca: [none.pem]", "s.yaml:2: upstream.extra_ca[0]: there is no file none.pem"),
         ("cost: {prices: none.yaml}", "s.yaml:1: cost.prices: there is no file none.yaml"),
+        (
+            "attribution: {labels: {cost-center: a}}",
+            "s.yaml:1: attribution.labels.cost-center: 'cost-center' cannot be a label of metrics: letters, digits and"
+            " underscores only, beginning with a letter" + NAME_IT,
+        ),
+        (
+            "attribution: {labels: {model: a, team: b}, metric_labels: [model]}",
+            "s.yaml:1: attribution.labels.model: 'model' " + MEANS_ELSE + NAME_IT,
+        ),
+        (
+            "attribution: {call_metric_labels: [app, le]}",
+            "s.yaml:1: attribution.call_metric_labels[1]: 'le' " + MEANS_ELSE,
+        ),
+        (
+            "attribution: {call_metric_labels: [app, app]}",
+            "s.yaml:1: attribution.call_metric_labels[1]: names app again",
+        ),
     ],
 )
 def test_a_bad_value_is_explained(problems: Problems, text: str, expected: str) -> None:
@@ -103,7 +122,7 @@ def test_a_bad_value_is_explained(problems: Problems, text: str, expected: str) 
         ("cache: {samplin: any}", "s.yaml:1: cache.samplin: is not a setting; did you mean cache.sampling?"),
         ("cachee: {}", "s.yaml:1: cachee: is not a setting; did you mean cache?"),
         ("ttl_s: 3", "s.yaml:1: ttl_s: is not a setting; did you mean cache.ttl_s?"),
-        ("admin: {foo: 1}", "s.yaml:1: admin.foo: is not a setting; known here: address"),
+        ("admin: {foo: 1}", "s.yaml:1: admin.foo: is not a setting; known here: address, token_file"),
         (
             "listeners: [{adress: x}]",
             "s.yaml:1: listeners[0].adress: is not a setting; did you mean listeners[0].address?",

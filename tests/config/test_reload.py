@@ -120,6 +120,7 @@ def test_a_file_that_is_away_for_a_while_changes_nothing(proxy: Proxy) -> None:
         ("data_dir: /elsewhere", "data_dir"),
         ("ledger: {url: 'sqlite://'}", "ledger.url"),
         ("workers: 2", "workers"),
+        ("attribution: {call_metric_labels: [app]}", "attribution.call_metric_labels"),
     ],
 )
 def test_what_needs_a_restart_refuses_the_whole_snapshot(proxy: Proxy, text: str, key: str) -> None:

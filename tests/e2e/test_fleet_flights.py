@@ -100,6 +100,9 @@ async def test_sixty_identical_streams_at_three_replicas_go_upstream_once(
     assert {(row["cost_nanousd"], row["saved_nanousd"]) for row in others} == {(0, paid["cost_nanousd"])}
     assert {row["output_tokens"] for row in rows} == {paid["output_tokens"]}
     assert provider.traffic.abandoned == 0
+    assert sum(replica.metric("skinflint_fleet_joined_total") for replica in replicas) == 2
+    assert sum(replica.metric("skinflint_fleet_flights") for replica in replicas) == 0
+    assert replicas[0].stats()["fleet_flights"] == {"led": 0, "replayed": 0, "following": 0}
 
 
 async def test_answers_in_one_piece_are_shared_too(

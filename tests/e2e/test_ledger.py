@@ -212,6 +212,34 @@ async def test_labels_come_from_the_settings_and_from_fields_that_stay_here(
     assert b"x-skinflint-label-app" not in {name for name, _ in call.headers}
 
 
+async def test_labels_of_the_process_are_in_every_row(make_proxy: MakeProxy, provider: Providers, prompt: str) -> None:
+    proxy = make_proxy(provider, {"attribution": {"labels": {"pod": "web-1"}}, "cache": {"sampling": "any"}})
+    provider.options = replace(provider.options, latency_s=0.5)
+    await asyncio.gather(*(ask(proxy, chat(prompt)) for _ in range(2)))
+    provider.options = replace(provider.options, latency_s=0.0)
+    for _ in range(2):  # the second skips the chain
+        await ask(proxy, chat(prompt))
+    await ask(proxy, chat(prompt, stream=True))
+    await get(proxy, "/v1/brand/new")
+    rows = proxy.settled(6)
+    assert {row["outcome"] for row in rows} == {"miss", "collapsed", "hit", "bypass"}
+    assert {str(row["labels"]) for row in rows} == {'{"pod":"web-1"}'}
+
+
+async def test_metrics_say_whose_process_it_is_and_whose_calls_they_count(
+    make_proxy: MakeProxy, provider: Providers, prompt: str
+) -> None:
+    settings = {"attribution": {"labels": {"pod": "web-1", "team": "search"}, "call_metric_labels": ["app"]}}
+    proxy = make_proxy(provider, settings)
+    for app in ("billing", "billing", "search"):
+        await ask(proxy, chat(prompt), ("X-Skinflint-Label-App", app))
+    proxy.settled(3)
+    assert proxy.metric("skinflint_requests_total", app="billing", pod="web-1", team="search") == 2
+    assert proxy.metric("skinflint_requests_total", app="search", pod="web-1", team="search") == 1
+    assert proxy.samples("process_resident_memory_bytes")[0].labels == {"pod": "web-1", "team": "search"}
+    assert proxy.stats()["labels"] == {"pod": "web-1", "team": "search"}
+
+
 async def test_credentials_are_told_apart_without_being_kept(own: RunningProxy, prompt: str) -> None:
     for key in ("sk-one", "sk-one", "sk-two"):
         await ask(own, chat(prompt, user=key), key=key)

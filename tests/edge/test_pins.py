@@ -205,3 +205,12 @@ def test_node_closes_without_a_word(tmp_path: Path) -> None:
     assert handshake.failed_in == "handshake"
     assert isinstance(handshake.error, OSError)
     assert is_silent_close(handshake.error)
+
+
+def test_who_is_passed_through_is_counted_by_name(pins: PinMemory, clock: Clock) -> None:
+    pins.rejected(KEY)
+    pins.rejected(PinKey("10.0.0.8", KEY.server_name, KEY.tls_stack))
+    pins.accepted(PinKey("10.0.0.9", "api.anthropic.com", KEY.tls_stack))
+    assert pins.pinned() == {"api.openai.com": 2}
+    clock.now += 60
+    assert pins.pinned() == {}

@@ -92,7 +92,7 @@ class Fleet:
     @property
     def claimed(self) -> int:
         """Claims that are held by all of them."""
-        return sum(replica.peers.claimed for replica in self.replicas)
+        return sum(replica.peers.now.led for replica in self.replicas)
 
 
 @contextlib.asynccontextmanager

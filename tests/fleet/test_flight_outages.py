@@ -54,7 +54,7 @@ def hanging(replica: Replica) -> None:
 async def led_in_vain(first: Replica) -> asyncio.Task[Response]:
     hanging(first)
     leading = asyncio.ensure_future(first.ask(chatting()))
-    await until(lambda: first.peers.claimed == 1, "it is claimed")
+    await until(lambda: first.peers.now.led == 1, "it is claimed")
     return leading
 
 
@@ -68,7 +68,7 @@ async def test_when_the_leader_dies_before_the_head_one_follower_makes_the_call(
         first, second, third = three.replicas
         leading = await led_in_vain(first)
         following = [asyncio.ensure_future(each.ask(chatting())) for each in (second, third, second, third)]
-        await until(lambda: first.peers.followers == 1, "they follow")
+        await until(lambda: first.peers.now.replayed == 1, "they follow")
         started = time.monotonic()
         await first.vanish()
         responses = await asyncio.gather(*following)
@@ -106,7 +106,7 @@ async def test_a_leader_that_stops_in_order_lets_followers_make_the_call_at_once
         first, second = both.replicas
         leading = await led_in_vain(first)
         following = asyncio.ensure_future(second.ask(chatting()))
-        await until(lambda: first.peers.followers == 1, "the second follows")
+        await until(lambda: first.peers.now.replayed == 1, "the second follows")
         started = time.monotonic()
         await first.peers.stop(0)
         await following
@@ -244,7 +244,7 @@ async def test_a_follower_without_a_head_waits_a_lease_for_redis_and_no_longer(u
         first, second = both.replicas
         leading = await led_in_vain(first)
         following = asyncio.ensure_future(second.ask(chatting()))
-        await until(lambda: first.peers.followers == 1, "the second follows")
+        await until(lambda: first.peers.now.replayed == 1, "the second follows")
         server.kill()
         started = time.monotonic()
         await following
@@ -278,10 +278,10 @@ async def test_a_redis_that_is_full_when_the_answer_begins_lets_followers_make_t
 
         first.origin = slow  # type: ignore[method-assign]
         leading = asyncio.ensure_future(first.ask(chatting()))
-        await until(lambda: first.peers.claimed == 1, "it is claimed")
+        await until(lambda: first.peers.now.led == 1, "it is claimed")
         follower = chatting()
         following = asyncio.ensure_future(second.ask(follower))
-        await until(lambda: first.peers.followers == 1, "the second follows")
+        await until(lambda: first.peers.now.replayed == 1, "the second follows")
         server.says("CONFIG", "SET", "maxmemory", "1")
         begun.set()
         await following
@@ -312,7 +312,7 @@ async def test_with_too_few_connections_nothing_is_shared_and_nobody_fails(url: 
         replica.stage._peers = other
         await replica.ask(chatting())
         assert len(replica.bodies) == 1
-        assert other.claimed == 0
+        assert other.now.led == 0
         for hearing in more:
             await hearing.close()
 

@@ -213,8 +213,8 @@ async def test_followers_that_leave_harm_nobody_and_the_last_reader_ends_the_cal
         call = follower.call
         assert call is not None
         await until(lambda: call.ended, "the follower's call has ended")
-        await until(lambda: first.peers.followers == 0, "the follower is gone")
-        assert second.peers.followed == 0
+        await until(lambda: first.peers.now.replayed == 0, "the follower is gone")
+        assert second.peers.now.following == 0
         first.bodies[0].feed(SECOND)
         assert await consumed(leading, limit=2) == FIRST + SECOND
         await until(lambda: first.bodies[0].closed == 1, "the call is given up")

@@ -33,6 +33,7 @@ def test_an_image_is_all_that_is_needed(tmp_path: Path) -> None:
         ("image: a\nexclude_cidrs: [x]", "must be an address or a network"),
         ("image: a\nresources: {limits: {memory: lots}}", "must be an amount such as 100m"),
         ("image: a\nlabels: {Team: x}", "small letters"),
+        ("image: a\nlabels: {model: x}", "cannot be a label of metrics"),
         ("image: a\nenv: {A-B: x}", "name of a variable"),
         ("image: a\nenv: {A: x}\nsecret_env: {A: {name: n, key: k}}", "is also in env"),
         ("image: a\nsettings: {cache: {tttl_s: 1}}", "did you mean settings.cache.ttl_s?"),

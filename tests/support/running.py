@@ -83,10 +83,11 @@ class RunningProxy:
         return ssl.create_default_context(cafile=str(self.runtime.ca))
 
     def admin(self, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, str]:
-        """Status and text of an answer of the admin listener."""
+        """Status and text of an answer of the admin listener, to whoever has the token."""
         host, port = split_address(self.runtime.admin)
+        fields = {"Authorization": f"Bearer {(self.data_dir / 'admin.token').read_text().strip()}"}
         with contextlib.closing(http.client.HTTPConnection(host, port, timeout=20)) as connection:
-            connection.request(method, path, body)
+            connection.request(method, path, body, fields)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 

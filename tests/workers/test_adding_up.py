@@ -8,8 +8,10 @@ from prometheus_client.metrics import Counter, Gauge, Histogram
 from prometheus_client.registry import CollectorRegistry
 
 from proxy.counters import Counted
+from proxy.metrics import Labelled, Metrics
 from proxy.workers.samples import Exposed, Family, added, counting, families_of
 from proxy.workers.told import Fields, Told, Totals, keep_totals, kept_totals, read_told, stats_of_all, written
+from tests.admin.rows import row
 
 
 def registry(count: int) -> CollectorRegistry:
@@ -53,6 +55,16 @@ def test_the_sum_is_shown_as_one_worker_would() -> None:
     assert [line for line in both.splitlines() if "_created" not in line] == [
         line for line in alone.splitlines() if "_created" not in line
     ]
+
+
+def test_calls_add_up_by_their_labels_and_all_of_it_has_the_process_own() -> None:
+    workers = [Metrics(100, ("app",)), Metrics(100, ("app",))]
+    for app, metrics in (("a", workers[0]), ("a", workers[1]), ("b", workers[1])):
+        metrics.calls.observe(row(labels={"app": app}))
+    families = added([families_of(metrics.registry) for metrics in workers])
+    shown = families_of(Labelled(Exposed(families), {"pod": "web-1"}))
+    assert value(shown, "skinflint_requests_total", app="a", pod="web-1") == 2
+    assert value(shown, "skinflint_requests_total", app="b", pod="web-1") == 1
 
 
 @pytest.mark.parametrize(
@@ -117,6 +129,8 @@ def stats(**fields: object) -> Fields:
         "cache": {"memory": tier, "shared": tier},
         "client_connections": 2,
         "exchanges_in_flight": 1,
+        "pinned": {"api.openai.com": 1},
+        "fleet_flights": {"led": 1, "replayed": 0, "following": 2},
         "upstream": [{"origin": "a:443", "protocol": "h2", "connections": 1, "in_flight": 2, "waiting": 0}],
         "ledger": {"state": "ok", "reason": "", "queued": 1, "written": 9, "lost": 9},
         "process": {"resident_bytes": None, "open_files": 3, "tasks": {"other": 1}},
@@ -131,7 +145,9 @@ def told(outcomes: dict[str, int], said: Fields) -> Told:
 def test_statistics_add_up() -> None:
     degraded = {"state": "degraded", "reason": "disk full", "queued": 1, "written": 9, "lost": 9}
     own = stats()
-    both = stats_of_all([told({"hit": 1}, own), told({"hit": 2, "miss": 1}, stats(uptime_s=5, ledger=degraded))], own)
+    both = stats_of_all(
+        [told({"hit": 1}, own), told({"hit": 2, "miss": 1}, stats(uptime_s=5, ledger=degraded, pinned={"b": 2}))], own
+    )
     calls, cache, ledger = both["calls"], both["cache"], both["ledger"]
     assert isinstance(calls, dict)
     assert isinstance(cache, dict)
@@ -140,6 +156,8 @@ def test_statistics_add_up() -> None:
     assert both["uptime_s"] == 5
     assert (both["client_connections"], both["exchanges_in_flight"]) == (4, 2)
     assert both["upstream"] == [{"origin": "a:443", "protocol": "h2", "connections": 2, "in_flight": 4, "waiting": 0}]
+    assert both["pinned"] == {"api.openai.com": 1, "b": 2}
+    assert both["fleet_flights"] == {"led": 2, "replayed": 0, "following": 4}
     assert both["process"] == {"resident_bytes": None, "open_files": 6, "tasks": {"other": 2}}
     assert ledger == {"state": "degraded", "reason": "disk full", "queued": 2, "written": 6, "lost": 2}
 
@@ -155,3 +173,8 @@ def test_of_a_silent_worker_what_it_counted_is_known() -> None:
 def test_without_a_ledger_there_is_none() -> None:
     own = stats(ledger=None)
     assert stats_of_all([told({}, own)], own)["ledger"] is None
+
+
+def test_without_a_fleet_there_are_no_flights_of_it() -> None:
+    own = stats(fleet_flights=None)
+    assert stats_of_all([told({}, own)], own)["fleet_flights"] is None

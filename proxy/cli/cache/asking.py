@@ -1,7 +1,7 @@
 """How the commands of `skinflint cache` ask the running proxy's admin listener, and what all of them take and print.
 
-Rules: never through a proxy, ours included. What hands answers out or takes them in needs the token that the proxy
-keeps in its data directory (0600): it is read from there, and never shown.
+Rules: never through a proxy, ours included. All but the statistics needs the token that the proxy keeps in its data
+directory (0600), or that `admin.token_file` names: it is read there, and never shown.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class Admin:
         """Its JSON answer. Raises CommandFailed."""
         status, said = self.ask_status(method, path, body)
         if status >= HTTPStatus.BAD_REQUEST:
-            raise CommandFailed(_refused(self.address, status, method, path, said))
+            raise CommandFailed(refused(self.address, status, method, path, said))
         return said
 
     def ask_status(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, object]]:
@@ -88,27 +88,29 @@ class Admin:
             connection.close()
 
 
-def admin_of(address: str | None, config: Path | None, data_dir: Path | None, *, with_token: bool = False) -> Admin:
+def admin_of(address: str | None, config: Path | None, data_dir: Path | None, *, with_token: bool = True) -> Admin:
     """The running proxy's, unless an address is given. Raises CommandFailed."""
-    if address is not None and not with_token:
-        return Admin(address)
     if address is None:
-        found = options.running_proxy(config, data_dir)
-        address, directory = found.admin, found.data_dir
-    else:
-        directory = options.settings_loader(config, options.flags(data_dir=data_dir)).load().data_dir
-    return Admin(address, _token_in(directory) if with_token else None)
+        address = options.running_proxy(config, data_dir).admin
+    if not with_token:
+        return Admin(address)
+    settings = options.settings_loader(config, options.flags(data_dir=data_dir)).load()
+    return Admin(address, _token_in(settings.admin.token_file or settings.data_dir / _token_name()))
 
 
-def _token_in(directory: Path) -> str:
-    from proxy.admin.token import FILE_NAME  # noqa: PLC0415
+def _token_name() -> str:
+    from proxy.admin.token import FILE_NAME  # noqa: PLC0415 - --help must not wait for it
 
+    return FILE_NAME
+
+
+def _token_in(file: Path) -> str:
     try:
-        return (directory / FILE_NAME).read_text("ascii").strip()
+        return file.read_text("ascii").strip()
     except (OSError, ValueError) as exc:
         raise CommandFailed(
-            f"the token in {directory / FILE_NAME} cannot be read: name the proxy's data directory with --data-dir, "
-            "and ask as the user that the proxy runs as"
+            f"the token in {file} cannot be read: name the proxy's data directory with --data-dir, or its settings "
+            "with --config, and ask as the user that the proxy runs as"
         ) from exc
 
 
@@ -118,10 +120,11 @@ def refusal(response: http.client.HTTPResponse, address: str, method: str, path:
         said = _parsed(response.read(), address)
     except CommandFailed as failure:
         return failure
-    return CommandFailed(_refused(address, response.status, method, path, said))
+    return CommandFailed(refused(address, response.status, method, path, said))
 
 
-def _refused(address: str, status: int, method: str, path: str, said: dict[str, object]) -> str:
+def refused(address: str, status: int, method: str, path: str, said: dict[str, object]) -> str:
+    """What to tell of an answer that is an error."""
     message = f"the proxy's admin listener at {address} answered {status} to {method} {path.partition('?')[0]}"
     reason = said.get("error")
     return f"{message}: {reason}" if reason else message

@@ -3,7 +3,7 @@
 import typer
 
 from proxy.cli import options
-from proxy.cli.cache.asking import Address, Format, Output, admin_of, show
+from proxy.cli.cache.asking import Address, Format, Output, admin_of, refused, show
 from proxy.cli.failures import CommandFailed
 
 
@@ -20,7 +20,7 @@ def command(
     asked = admin_of(admin, config, data_dir)
     status, said = asked.ask_status("POST", "/v1/cache/clear")
     if "cleared" not in said and status >= 400:
-        raise CommandFailed(f"the proxy's admin listener at {asked.address} answered {status} to POST /v1/cache/clear")
+        raise CommandFailed(refused(asked.address, status, "POST", "/v1/cache/clear", said))
     show(said, output)
     if said.get("unreached"):
         raise typer.Exit(1)

@@ -29,7 +29,7 @@ def command(
 
     Example: skinflint cache export cache.jsonl.zst
     """
-    asked = admin_of(admin, config, data_dir, with_token=True)
+    asked = admin_of(admin, config, data_dir)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with contextlib.ExitStack() as stack:

@@ -32,7 +32,7 @@ def take(file: Path, admin: str | None, config: Path | None, data_dir: Path | No
     """Send it, and show what became of it. Raises CommandFailed."""
     import json  # noqa: PLC0415
 
-    asked = admin_of(admin, config, data_dir, with_token=True)
+    asked = admin_of(admin, config, data_dir)
     path = "/v1/cache/import"
     with (
         progress("Imported", file.stat().st_size, is_bytes=True) as advance,

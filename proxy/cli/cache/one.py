@@ -24,7 +24,7 @@ def command(
 
     Example: skinflint cache show 3fa9c04d1be2
     """
-    asked = admin_of(admin, config, data_dir, with_token=body)
+    asked = admin_of(admin, config, data_dir)
     path = f"/v1/cache/entries/{quote(fingerprint.lower(), safe='')}"
     if body:
         with asked.opened("GET", f"{path}/body") as response:

@@ -14,4 +14,4 @@ def command(
 
     Example: skinflint cache stats --format json
     """
-    show(admin_of(admin, config, data_dir).ask("GET", "/v1/stats"), output)
+    show(admin_of(admin, config, data_dir, with_token=False).ask("GET", "/v1/stats"), output)
