@@ -59,8 +59,10 @@ def command(
     options.make_data_dir(settings.data_dir)
     is_text = settings.log.format != "json"  # who wants JSON lines only gets the app's own event
     from proxy import runtime  # noqa: PLC0415 - nor must a mistake in the settings wait for the proxy
+    from proxy.descriptors import raise_limit  # noqa: PLC0415
     from proxy.workers.count import worker_count  # noqa: PLC0415
 
+    raise_limit()
     known: list[Runtime] = []
 
     def on_ready(ready: "Runtime") -> None:
