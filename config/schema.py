@@ -202,9 +202,11 @@ class Passthrough(Section):
 
 
 class Drain(Section):
-    """Stopping."""
+    """Stopping: linger, then end what is there. Both together stay below the grace that the process is given."""
 
-    timeout_s: Annotated[float, Field(ge=0)] = 25.0  # Kubernetes kills after 30
+    linger_s: Annotated[float, Field(ge=0)] = 0.0  # /readyz says 503 and clients still come: balancers learn it late
+    timeout_s: Annotated[float, Field(ge=0)] = 25.0  # Kubernetes kills after 30; closing takes up to 5 s more
+    idle_s: Annotated[float, Field(ge=0)] = 1.0  # a call may be on its way on a connection that has none
 
 
 class Settings(Section):

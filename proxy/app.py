@@ -4,6 +4,7 @@
 use it; nothing is global. A reload builds a new Snapshot and swaps it in whole: exchanges that have begun keep theirs.
 """
 
+import asyncio
 import os
 import threading
 import time
@@ -45,6 +46,7 @@ from proxy.outlet import Outlet, RetiredPools
 from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
 from proxy.semantic.state import SemanticState
+from proxy.stopping import Closing, Sharing, wind_down
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
@@ -58,8 +60,7 @@ from proxy.workers.shared import SharedParts
 
 log = structlog.get_logger(__name__)
 
-_LEDGER_CLOSE_S = 10.0
-_CACHE_CLOSE_S = 5.0
+_CLOSE_S = 5.0  # what Kubernetes' grace leaves after the drain, unless it was told otherwise
 
 
 class Skinflint:
@@ -153,31 +154,21 @@ class Skinflint:
         listeners = tuple(BoundListener(mode, address) for mode, address in bound)
         return runtime_of(self._settings, self._identity, listeners, admin, self._started_at)
 
-    async def stop(self) -> None:
-        """Stop accepting, let what is under way end within the drain limit, settle, flush, close."""
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Stop accepting, let what is under way end within the drain limit, settle, flush, close. `hurry`, now or
+        later, cuts off what is under way."""
         self._state = "stopping"
-        await self._edge.stop_accepting()
-        give_up_at = time.monotonic() + self._settings.drain.timeout_s
-        if self._peers is not None:
-            self._peers.refuse()
-        if self._cache.flights is not None:
-            self._cache.flights.refuse()
-        cut_off = await self._bridge.drain(self._settings.drain.timeout_s)
-        if self._peers is not None:
-            cut_off += await self._peers.stop(max(0.0, give_up_at - time.monotonic()))
-        if self._cache.flights is not None:
-            cut_off += await self._cache.flights.stop(max(0.0, give_up_at - time.monotonic()))
-        if cut_off:
-            log.warning("exchanges_cut_off", count=cut_off, after_s=self._settings.drain.timeout_s)
-        await self._edge.stop()
-        await self._tasks.wait(2.0)
+        shared: list[Sharing] = [each for each in (self._peers, self._cache.flights) if each is not None]
+        await wind_down(self._edge, self._snapshot.settings.drain, shared, hurry)
+        closing = Closing(_CLOSE_S)
+        await self._tasks.wait(closing.left_s(1.0))
         await self._tasks.cancel()
-        await self._cache.stop(_CACHE_CLOSE_S)
+        await self._cache.stop(closing.left_s(2.0))
         await self._retired.close()
         await self._pool.close()
         self._calls.flush()
         if self._ledger is not None:
-            await self._ledger.close(_LEDGER_CLOSE_S)
+            await self._ledger.close(closing.left_s(_CLOSE_S))
         if self._fleet is not None:
             await self._fleet.stop()
         await self._admin.stop()

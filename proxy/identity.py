@@ -17,6 +17,7 @@ from config.errors import Problem, SettingsError
 from config.schema import Settings
 from proxy.admin.token import AdminToken
 from proxy.edge.ca import CertificateAuthority, certified_hosts, load_or_create
+from proxy.edge.files import PRIVATE, write_whole
 from proxy.edge.trust import TrustFiles, trusted_sources, write_trust
 from proxy.providers.registry import Registry
 
@@ -66,16 +67,12 @@ def load_key(path: Path) -> bytes:
     Raises SettingsError or OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(descriptor, secrets.token_bytes(_KEY_BYTES))
-            os.fsync(descriptor)
+    if not path.exists():  # a full disk is no trouble for who needs none of it
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
+        write_whole(draft, secrets.token_bytes(_KEY_BYTES), PRIVATE)
+        with contextlib.suppress(FileExistsError):
             os.link(draft, path)
-        finally:
-            os.close(descriptor)
-            draft.unlink()
+        draft.unlink()
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
         raise SettingsError(Problem(str(path), "", "must hold 32 bytes; delete it, and a new one is made"))

@@ -1,12 +1,14 @@
 """A process around the proxy: event loop, signals, reloads.
 
-SIGTERM and SIGINT stop it in good order, SIGHUP and a changed file reload the settings. The exit status is 0 unless it
-could not start. One of several workers (proxy/workers) runs the same loop, and is told by its supervisor.
+SIGTERM and SIGINT stop it in good order, and a second one, a second later or more, at once; SIGHUP and a changed file
+reload the settings. The exit status is 0 unless it could not start. One of several workers (proxy/workers) runs the
+same loop, and is told by its supervisor.
 """
 
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,14 +28,36 @@ from proxy.workers.listening import WorkerSockets
 log = structlog.get_logger(__name__)
 
 _POLL_S = 1.0
+_AGAIN_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+class Again:
+    """Tells a second order to end from an echo: terminals and wrappers often deliver one signal twice."""
+
+    def __init__(self) -> None:
+        self._first_at: float | None = None
+
+    def is_meant(self, now: float) -> bool:
+        """Is this the second order, and no echo of the first?"""
+        if self._first_at is None:
+            self._first_at = now
+        return now - self._first_at >= _AGAIN_S
+
+
+@dataclass(slots=True)
 class Orders:
     """What the process was told to do."""
 
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
     reload: asyncio.Event = field(default_factory=asyncio.Event)
+    _again: Again = field(default_factory=Again)
+
+    def end(self) -> None:
+        """A signal to end has come; one that is meant a second time means at once."""
+        self.stop.set()
+        if self._again.is_meant(time.monotonic()):
+            self.hurry.set()
 
 
 def run(loader: SettingsLoader, on_ready: Callable[[Runtime], None]) -> int:
@@ -48,7 +72,7 @@ async def _run(loader: SettingsLoader, settings: Settings, on_ready: Callable[[R
     orders = Orders()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, orders.stop.set)
+        loop.add_signal_handler(number, orders.end)
     loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
     proxy = Skinflint(settings)
     watcher = ReloadWatcher(loader, settings, proxy.apply)  # before the start, which a change must not fall into
@@ -86,5 +110,5 @@ async def serve(
         reload(orders.reload.is_set())
         orders.reload.clear()
         await proxy.tend()
-    await proxy.stop()
+    await proxy.stop(orders.hurry)
     return 0

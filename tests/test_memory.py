@@ -37,7 +37,7 @@ async def main():
     probe = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     answer, _ = await probe.communicate()
     names = sorted(sys.modules)
-    await skinflint.stop()
+    await skinflint.stop(asyncio.Event())
     print(json.dumps({{"ready": int(answer), "modules": names}}))
 
 asyncio.run(main())

@@ -63,7 +63,8 @@ def command(
     log_file = settings.data_dir / "exec.log"
     started_at = time.time()
     signal.signal(signal.SIGTERM, _leave)  # while there is no program to send it to
-    with ChildProxy(_arguments(snapshot.file, given), environ, log_file, settings.drain.timeout_s) as proxy:
+    drain_s = settings.drain.linger_s + settings.drain.timeout_s
+    with ChildProxy(_arguments(snapshot.file, given), environ, log_file, drain_s) as proxy:
         found = proxy.wait_until_ready()
         if found.proxy_url is None:
             raise CommandFailed("exec needs a listener in regular mode; give --mode regular", status=2)

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from config.schema import Settings, split_address
-from proxy import runtime
+from proxy import descriptors, runtime
 from proxy.cli.ca import FOLDER
 from proxy.edge.ca import CaError, CertificateAuthority, load
 from proxy.edge.constraints import Permitted
@@ -115,7 +115,7 @@ def look(settings: Settings, provider_hosts: Sequence[str], environ: Mapping[str
         programs=[found for name, ask in _PROGRAMS.items() if (found := _program(name, ask, environ))],
         hosts_file=parse_hosts(_text(Path("/etc/hosts"))),
         redirects=_redirects(),
-        max_descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        max_descriptors=descriptors.raised(*resource.getrlimit(resource.RLIMIT_NOFILE)),  # as `run` does
     )
 
 

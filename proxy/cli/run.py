@@ -59,19 +59,29 @@ def command(
     options.make_data_dir(settings.data_dir)
     is_text = settings.log.format != "json"  # who wants JSON lines only gets the app's own event
     from proxy import runtime  # noqa: PLC0415 - nor must a mistake in the settings wait for the proxy
+    from proxy.descriptors import raise_limit  # noqa: PLC0415
+    from proxy.edge.ca import CaError  # noqa: PLC0415
     from proxy.workers.count import worker_count  # noqa: PLC0415
 
+    raise_limit()
     known: list[Runtime] = []
 
     def on_ready(ready: "Runtime") -> None:
         known.append(ready)
-        runtime.write(ready, runtime_file)
+        try:
+            runtime.write(ready, runtime_file)
+        except OSError as failure:
+            if runtime_file is not None:  # somebody waits for it
+                raise
+            _say_unfindable(failure)
         if is_text and runtime_file is None:
             typer.echo(announcement(ready))
 
     run = _run_one if worker_count(settings.workers) == 1 else _run_several
     try:
         status = run(loader, on_ready, lifeline)
+    except CaError as failure:
+        raise CommandFailed(str(failure)) from failure
     finally:
         for ready in known:
             runtime.remove(ready, runtime_file)
@@ -90,6 +100,18 @@ def _run_several(loader: "SettingsLoader", on_ready: "Callable[[Runtime], None]"
     from proxy.workers.supervisor import supervise  # noqa: PLC0415 - which one process alone needs nothing of
 
     return supervise(loader, on_ready, sys.stdin.fileno() if lifeline else None)
+
+
+def _say_unfindable(failure: OSError) -> None:
+    """It serves all the same."""
+    import structlog  # noqa: PLC0415 - `run` has it by now
+
+    structlog.get_logger(__name__).warning(
+        "runtime_file_not_written",
+        file=failure.filename,
+        reason=failure.strerror,
+        effect="`skinflint env`, `cache` and `doctor` do not find this proxy",
+    )
 
 
 def announcement(ready: "Runtime") -> str:

@@ -37,6 +37,10 @@ class Balance(Protocol):
         """This process has so many."""
         ...
 
+    def keep(self) -> None:
+        """All end: hand nothing on any more, since who is asked to take it may be gone."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ReadyListeners:
@@ -71,11 +75,13 @@ class Acceptor:
             self._watch(each)
 
     def close(self) -> None:
-        """Accept no more. Connections that are there stay."""
+        """Accept no more than those that wait already. Connections that are there stay."""
         if not self._is_closed:
             self._is_closed = True
             for each in self.sockets:
                 self._loop.remove_reader(each)
+                while self._accept(each):
+                    pass
                 each.close()
 
     def take(self, connection: socket.socket) -> None:
@@ -87,22 +93,25 @@ class Acceptor:
         if not self._is_closed:
             self._loop.add_reader(listening, self._accept, listening)
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, listening: socket.socket) -> bool:
+        """Take some of those that wait. False: there are no more, or none can be taken."""
         for _ in range(_AT_ONCE):
             try:
                 connection, _ = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                return False
             except OSError as failure:
                 if failure.errno not in _EXHAUSTED:
                     raise
                 log.error("accept_failed", reason=failure.strerror, retry_in_s=_PAUSE_S)
-                self._loop.remove_reader(listening)  # it would be reported as readable without end
-                self._loop.call_later(_PAUSE_S, self._watch, listening)
-                return
+                if not self._is_closed:
+                    self._loop.remove_reader(listening)  # it would be reported as readable without end
+                    self._loop.call_later(_PAUSE_S, self._watch, listening)
+                return False
             connection.setblocking(False)
             if not self._balance.hand_on(connection, self._listener):
                 self.take(connection)
+        return True
 
     async def _take(self, connection: socket.socket) -> None:
         reader = asyncio.StreamReader(loop=self._loop)

@@ -72,6 +72,7 @@ class Bridge:
         self.tasks = TaskSet()
         self.connections: set[ClientConnection] = set()
         self.looks = Looks()
+        self.is_draining = False  # connections are asked to end: see draining.py
         self._known_fields = FieldMemory()
         self._origin_id = secrets.token_hex(5)
         self._sequence = itertools.count()
@@ -98,7 +99,10 @@ class Bridge:
 
     def http1(self) -> Http1Server:
         """A codec for one connection."""
-        return Http1Server(self.wire_limits(), self._known_fields)
+        codec = Http1Server(self.wire_limits(), self._known_fields)
+        if self.is_draining:
+            codec.shutdown()
+        return codec
 
     def count_connection(self, kind: str) -> None:
         """A client connection became `kind`: intercepted, tunnelled, rejected, ..."""
@@ -227,18 +231,6 @@ class Bridge:
     def _new_id(self) -> str:
         """In order of time; two processes that share a ledger never give the same one."""
         return f"{time.time_ns() // 1_000_000:012x}{self._origin_id}{next(self._sequence) & 0xFFFFFF:06x}"
-
-    # -- the whole edge
-
-    async def drain(self, timeout_s: float) -> int:
-        """Take nothing new, let what is under way end; returns how many exchanges were cut off."""
-        for connection in list(self.connections):
-            connection.drain_and_close()
-        left = await self.tasks.wait(timeout_s)
-        for connection in list(self.connections):
-            connection.close()
-        await self.tasks.cancel()
-        return left
 
 
 def _remember(repeats: Repeats, stream: ClientStream, body: bytes, exchange: Exchange, response: Response) -> None:

@@ -93,6 +93,7 @@ def load_or_create(directory: Path, hosts: Sequence[str], now: datetime) -> Cert
                 current = load(directory)
                 reason = unfit(current, permitted, now)
                 if reason is None:
+                    _say_if_early(current, now)
                     return current
                 log.warning("ca_replaced", reason=reason, directory=str(directory), fix="install the new root")
                 _set_aside(directory)
@@ -115,6 +116,13 @@ def unfit(authority: CertificateAuthority, wanted: Permitted, now: datetime) -> 
     if end - now < RENEW_BEFORE:
         return f"it ends on {end:%Y-%m-%d}"
     return None
+
+
+def _say_if_early(authority: CertificateAuthority, now: datetime) -> None:
+    """It is kept: a clock that is wrong now is likelier than one that was wrong then."""
+    begin = authority.intermediate.not_valid_before_utc
+    if now < begin:
+        log.warning("ca_not_valid_yet", begins=f"{begin:%Y-%m-%d}", now=f"{now:%Y-%m-%d}", fix="set the clock")
 
 
 def load(directory: Path) -> CertificateAuthority:

@@ -277,13 +277,25 @@ class ClientConnection(asyncio.Protocol):
         self._relay = relay
         self.no_deadline()
 
-    def drain_and_close(self) -> None:
-        """Answer what is under way, take nothing new."""
+    @property
+    def is_quiet(self) -> bool:
+        """No call is under way, and the client has got all that we wrote."""
+        if self.streams or self._relay is not None or self._transport.get_write_buffer_size():
+            return False
+        return self.codec is None or self.codec.is_quiet
+
+    def wind_down(self) -> None:
+        """Answer what comes, and tell the client to make its next calls elsewhere."""
         if self.codec is not None and self._relay is None:
             self.codec.shutdown()
             self.flush()
-        if not self.streams and self._relay is None:
-            self.close()
+
+    def leave(self) -> None:
+        """Nothing more is expected: say so, and close."""
+        if self.codec is not None:
+            self.codec.leave()
+            self.flush()
+        self.close()
 
     def close(self, *, linger: bool = False) -> None:
         """Close once what has been written is out; with `linger`, once the client has closed too."""

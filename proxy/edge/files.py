@@ -12,7 +12,7 @@ PUBLIC = 0o644
 
 
 def write_whole(path: Path, content: bytes, mode: int) -> None:
-    """Put `content` at `path` in one step: a reader sees the old file or the new one. Raises OSError."""
+    """Put `content` at `path` in one step: a reader sees the old file or the new one. Raises OSError that names it."""
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE)
     try:
@@ -22,6 +22,9 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
+    except OSError as failure:  # of a full disk only the number is told
+        scratch.unlink(missing_ok=True)
+        raise OSError(failure.errno, failure.strerror, str(path)) from failure
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise

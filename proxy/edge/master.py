@@ -1,16 +1,18 @@
 """The listeners of the settings, as mitmproxy's modes."""
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable, Sequence
 
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from config.schema import Listener, split_address
+from config.schema import Drain, Listener, split_address
 from proxy.edge.acceptor import ReadyListeners
 from proxy.edge.bridge import Bridge
 from proxy.edge.decide import Going
 from proxy.edge.destination import split_authority
+from proxy.edge.draining import Draining
 from proxy.edge.select import Select
 from proxy.edge.servers import Servers
 
@@ -34,7 +36,9 @@ class Edge:
 
     def __init__(self, bridge: Bridge, listeners: Sequence[Listener], *, first_client: Callable[[], None]) -> None:
         """`first_client` is called once, when the first client connects."""
+        self._bridge = bridge
         self._listeners = listeners
+        self._is_over = False
         modes = {mode_spec(listener, number): going(listener) for number, listener in enumerate(listeners)}
         self._modes = [ProxyMode.parse(spec) for spec in modes]
         self._servers = Servers()
@@ -58,19 +62,27 @@ class Edge:
         return bound
 
     def take(self, connection: socket.socket, listener: int) -> None:
-        """Serve a connection that another process has accepted, or close it when this one accepts no more."""
-        if self.select.accepting:
-            self._servers.take(connection, listener)
-        else:
+        """Serve a connection that another process has accepted, or close it when this one has ended."""
+        if self._is_over:
             connection.close()
+        else:
+            self._servers.take(connection, listener)
+
+    def keep(self) -> None:
+        """The end is near: hand no connection on to another process any more."""
+        self._servers.keep()
 
     async def stop_accepting(self) -> None:
         """Close the listeners; connections that are there stay."""
-        self.select.accepting = False
         await self._servers.stop_accepting()
+
+    async def drain(self, limits: Drain, hurry: asyncio.Event) -> int:
+        """Let all connections come to an end; returns how many exchanges were cut off."""
+        return await Draining(self._bridge, self._servers, limits).run(hurry)
 
     async def stop(self) -> None:
         """Close everything that is left."""
+        self._is_over = True
         await self._servers.stop_accepting()
         self._servers.close_connections()
 

@@ -42,7 +42,6 @@ class Select:
         self._servers = servers
         self._modes = modes
         self._first_client: Callable[[], None] | None = first_client
-        self.accepting = True
 
     # -- decide.Rules
 
@@ -66,7 +65,7 @@ class Select:
         if self._first_client is not None:
             called, self._first_client = self._first_client, None
             called()
-        if not self.accepting or self._servers.client_connections > self.bridge.settings.limits.max_connections:
+        if self._servers.client_connections > self.bridge.settings.limits.max_connections:
             client.error = "too many connections"
             self.bridge.count_connection("refused")
             return

@@ -6,6 +6,7 @@ they run; here one object answers the two hooks that are used. mitmproxy keeps i
 over, and from then on by its Handover.
 """
 
+import asyncio
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_TURNS = 4  # accepted, made known to asyncio, its task begun, made known here
 _LONGEST_S = 2**31  # our own deadlines apply; mitmproxy's are in the way of long thinking models
 
 
@@ -106,6 +108,11 @@ class Servers:
         """Serve a connection that another process has accepted."""
         self._acceptors[listener].take(connection)
 
+    def keep(self) -> None:
+        """Hand no connection on to another process any more."""
+        if self._balance is not None:
+            self._balance.keep()
+
     def _arrive(self, change: int) -> None:
         self._arriving += change
         self._tell()
@@ -115,20 +122,35 @@ class Servers:
             self._balance.holds(self._arriving + self.client_connections)
 
     async def stop_accepting(self) -> None:
-        """Close the listeners; connections stay."""
+        """Close the listeners; connections stay, and so do those that wait to be accepted."""
         instances, self.instances = self.instances, []
+        await _turns()
         for instance in instances:
             if instance.is_running:
                 await instance.stop()
+        await _turns()
+
+    @property
+    def open_connections(self) -> int:
+        """How many there are, with those that are just being accepted."""
+        return self._arriving + self.client_connections
+
+    def unclaimed(self) -> list[ProxyConnectionHandler]:
+        """Connections of which nobody knows yet what they want."""
+        return list(self.connections.values())
+
+    def close(self, handler: ProxyConnectionHandler) -> None:
+        """Close one of these."""
+        for io in list(handler.transports.values()):
+            if io.writer is not None:
+                io.writer.close()  # a handler that has not begun yet would not, if it were only cancelled
+            if io.handler is not None:
+                io.handler.cancel("stopping")
 
     def close_connections(self) -> None:
         """Close all that are left."""
-        for handler in list(self.connections.values()):
-            for io in list(handler.transports.values()):
-                if io.writer is not None:
-                    io.writer.close()  # a handler that has not begun yet would not, if it were only cancelled
-                if io.handler is not None:
-                    io.handler.cancel("stopping")
+        for handler in self.unclaimed():
+            self.close(handler)
         for handover in list(self.handed_over):
             handover.transport.close()
 
@@ -173,3 +195,9 @@ class Servers:
     def _over(self, handover: Handover) -> None:
         self.handed_over.discard(handover)
         self._tell()
+
+
+async def _turns() -> None:
+    """Let the loop take the connections that wait, and begin with them."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)

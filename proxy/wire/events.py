@@ -146,7 +146,17 @@ class ServerCodec(Protocol):
         ...
 
     def shutdown(self) -> None:
-        """No request after those in progress: `Connection: close` on the next response, or a graceful GOAWAY."""
+        """Tell the client to send its next calls elsewhere, and answer those that are on their way: the next head says
+        `Connection: close`; HTTP/2 sends GOAWAY for no stream in particular, and calls `leave` once that was read."""
+        ...
+
+    def leave(self) -> None:
+        """Nothing is on its way any more: close when what is under way has been answered."""
+        ...
+
+    @property
+    def is_quiet(self) -> bool:
+        """No request is under way, nor a part of one."""
         ...
 
     @property

@@ -49,6 +49,7 @@ class Http1Server:
         "_is_chunked",
         "_is_closing",
         "_is_ended",
+        "_is_leaving",
         "_is_shutting_down",
         "_is_started",
         "_left",
@@ -68,6 +69,7 @@ class Http1Server:
         self._must_close = False  # after this response
         self._is_closing = False  # now
         self._is_shutting_down = False
+        self._is_leaving = False
 
     def receive(self, data: bytes) -> list[Event]:
         """See `ServerCodec`."""
@@ -178,24 +180,34 @@ class Http1Server:
         if self._is_chunked:
             self._out.append(b"0\r\n\r\n" if not trailers else b"0\r\n" + _fields(trailers) + b"\r\n")
         self._is_ended = True
-        self._is_closing = self._must_close or bool(self._left) or self._cannot_be_kept()
+        # Shutting down is no reason here: who was not told may have sent the next call already.
+        is_unfit = not self._reader.keep_alive or not self._reader.is_complete
+        self._is_closing = self._must_close or self._is_leaving or bool(self._left) or is_unfit
 
     def abort(self, stream_id: int) -> None:
         """See `ServerCodec`."""
         self._is_closing = True
 
     def shutdown(self) -> None:
-        """See `ServerCodec`. A connection on which nothing happens closes at once."""
+        """See `ServerCodec`. After an answer that did not say so, the connection stays: the next call may be on its
+        way already."""
         self._is_shutting_down = True
+
+    def leave(self) -> None:
+        """See `ServerCodec`."""
+        self._is_shutting_down = self._is_leaving = True
+
+    @property
+    def is_quiet(self) -> bool:
+        """See `ServerCodec`."""
+        return self._is_ended or (self._reader.is_idle and not self._is_started)
 
     @property
     def wants_close(self) -> bool:
         """See `ServerCodec`. What `take_output` still holds must be written first."""
         if self._is_closing:
             return True
-        if not self._is_shutting_down and not self._reader.is_drained:
-            return False
-        return self._is_ended or (self._reader.is_idle and not self._is_started)
+        return (self._is_leaving or self._reader.is_drained) and self.is_quiet
 
     def take_output(self) -> bytes:
         """See `ServerCodec`."""

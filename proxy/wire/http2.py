@@ -33,6 +33,7 @@ _WINDOWS_PER_CONNECTION = 4  # the connection's window in stream windows: one th
 _MAX_UNCOMMITTED_BYTES = 262_144  # preface, one head and a default window of body fit several times
 _MAX_IDLE_FRAMES = 10_000  # frames without a piece of a request, between two signs of work (PING and SETTINGS floods)
 _NO_STREAM_LIMIT = 2**31 - 1
+_FAREWELL = b"farewell"  # an echo of it shows that the client has read our first GOAWAY
 
 
 class Http2Server:
@@ -70,7 +71,9 @@ class Http2Server:
         self._handover = AckRemover()
         self._is_committed = False
         self._is_first_ack_due = True
-        self._is_shut_down = False
+        self._is_shutting_down = False
+        self._is_told = False
+        self._has_left = False
         self._is_broken = False
         self._idle_frames = 0
 
@@ -132,6 +135,8 @@ class Http2Server:
         increment = _WINDOWS_PER_CONNECTION * window - _DEFAULT_WINDOW_BYTES
         if increment > 0:
             self._h2.increment_flow_control_window(increment)
+        if self._is_shutting_down:
+            self._tell()
 
     def take_raw(self) -> bytes:
         """Instead of `commit`: all bytes the client has sent, for its origin, without the acknowledgement of our
@@ -165,6 +170,8 @@ class Http2Server:
             events += self._receiver.translate(event)
         if self._receiver.has_refused:
             self.commit()
+        if self._receiver.echo == _FAREWELL:
+            self.leave()
         if self._receiver.is_exhausted:
             events += self._fail(ErrorCodes.ENHANCE_YOUR_CALM, "too many cancelled requests")
         return events
@@ -218,15 +225,35 @@ class Http2Server:
         return 0 if stream is None else len(stream.waiting)
 
     def shutdown(self) -> None:
+        """See `ServerCodec`; RFC 9113, section 6.8. Streams that come before the client has read it are served. Before
+        `commit` nothing is said: the first request may be none of our business."""
+        self._is_shutting_down = True
+        if self._is_committed:
+            self._tell()
+
+    def leave(self) -> None:
         """See `ServerCodec`. Streams opened later are refused, which tells the client to repeat them elsewhere."""
-        if self._is_broken or self._is_shut_down:
+        if self._is_broken or self._has_left:
             return
-        self._is_shut_down = self._receiver.is_leaving = True
+        self._has_left = self._receiver.is_leaving = True
         self._release()
-        # h2 sends nothing after its own GOAWAY, so this one goes past it.
-        goaway = GoAwayFrame(0, last_stream_id=self._h2.highest_inbound_stream_id)
+        self._say_goaway(self._h2.highest_inbound_stream_id)
+
+    @property
+    def is_quiet(self) -> bool:
+        """See `ServerCodec`."""
+        return not self._streams and not self._cutter.pending
+
+    def _tell(self) -> None:
+        if not (self._is_broken or self._is_told or self._has_left):
+            self._is_told = True
+            self._say_goaway(_NO_STREAM_LIMIT)
+            self._h2.ping(_FAREWELL)
+
+    def _say_goaway(self, last_stream_id: int) -> None:
+        """h2 sends nothing after its own GOAWAY, so this one goes past it."""
         self._out.append(self._h2.data_to_send())
-        self._out.append(goaway.serialize())
+        self._out.append(GoAwayFrame(0, last_stream_id=last_stream_id).serialize())
 
     @property
     def wants_close(self) -> bool:

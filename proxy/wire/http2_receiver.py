@@ -6,7 +6,15 @@ opens and cancels before they are answered use up a credit that answered ones ea
 
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, RemoteSettingsChanged, RequestReceived, StreamEnded, TrailersReceived, WindowUpdated
+from h2.events import (
+    DataReceived,
+    PingAckReceived,
+    RemoteSettingsChanged,
+    RequestReceived,
+    StreamEnded,
+    TrailersReceived,
+    WindowUpdated,
+)
 from h2.events import Event as H2Event
 from h2.events import StreamReset as H2StreamReset
 
@@ -20,9 +28,10 @@ _RESET_CREDIT = 200  # enough for a client that cancels a whole batch
 
 
 class Http2Receiver:
-    """`is_leaving` refuses new streams; `has_refused` says that a request was answered or reset here."""
+    """`is_leaving` refuses new streams; `has_refused` says that a request was answered or reset here; `echo` is what
+    the client gave back of our last PING."""
 
-    __slots__ = ("_h2", "_limits", "_reset_credit", "_sender", "has_refused", "is_leaving")
+    __slots__ = ("_h2", "_limits", "_reset_credit", "_sender", "echo", "has_refused", "is_leaving")
 
     def __init__(self, connection: H2Connection, sender: Http2Sender, limits: WireLimits) -> None:
         self._h2 = connection
@@ -31,6 +40,7 @@ class Http2Receiver:
         self._reset_credit = _RESET_CREDIT
         self.is_leaving = False
         self.has_refused = False
+        self.echo = b""
 
     @property
     def is_exhausted(self) -> bool:
@@ -52,6 +62,8 @@ class Http2Receiver:
                 return self._receive_reset(event.stream_id)
             case WindowUpdated() | RemoteSettingsChanged():
                 self._sender.pump_all()
+            case PingAckReceived():
+                self.echo = event.ping_data
         return []
 
     def _begin(self, event: RequestReceived) -> list[Event]:

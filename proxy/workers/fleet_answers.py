@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 import orjson
+import structlog
 from prometheus_client.registry import Collector
 
 from proxy.admin.answers import Cleared
@@ -23,6 +24,8 @@ from proxy.workers.inquiry import Inquiries, ask, socket_of
 from proxy.workers.place import WorkerPlace
 from proxy.workers.samples import Exposed, Family, added, counting, families_of
 from proxy.workers.told import Told, Totals, keep_totals, kept_totals, read_told, stats_of_all, written
+
+log = structlog.get_logger(__name__)
 
 _STATE_S: Final = 2.0
 _READINESS_S: Final = 0.5  # probes have a second
@@ -47,6 +50,7 @@ class FleetAnswers:
         counters.add(self._before.counted)
         self._timer: asyncio.TimerHandle | None = None
         self._seen = (0, 0)
+        self._is_unkept = False
         answers = {b"state": self._state, b"ready": self._ready, b"clear": self._clear}
         self._inquiries = Inquiries(socket_of(place.directory, place.index), answers)
 
@@ -133,9 +137,20 @@ class FleetAnswers:
             ledger_written=self._before.ledger_written + (ledger.written if ledger else 0),
             ledger_lost=self._before.ledger_lost + (ledger.lost if ledger else 0),
         )
-        keep_totals(self._file, totals)
+        self._leave(totals)
         readiness = self._views.readiness()
         return Told(replace(totals, families=[]), families, self._views.stats(), readiness.ready, readiness.reasons)
+
+    def _leave(self, totals: Totals) -> None:
+        """For whoever comes after this worker. Where nothing can be written its counts end with it."""
+        try:
+            keep_totals(self._file, totals)
+        except OSError as failure:
+            if not self._is_unkept:
+                log.warning("totals_not_kept", file=str(self._file), reason=failure.strerror)
+            self._is_unkept = True
+        else:
+            self._is_unkept = False
 
     async def _all(self) -> dict[int, Told]:
         """By place. Of one that is silent only what it left is known."""

@@ -44,6 +44,7 @@ class Handing:
         self._index = index
         self._out: Sequence[socket.socket] = inboxes.out
         self._into = inboxes.into[index]
+        self._keeps_all = False
 
     def start(self, take: Take) -> None:
         """Take what others hand on."""
@@ -53,12 +54,18 @@ class Handing:
         """Take no more."""
         asyncio.get_running_loop().remove_reader(self._into)
 
+    def keep(self) -> None:
+        """Hand nothing on any more."""
+        self._keeps_all = True
+
     def holds(self, count: int) -> None:
         """This worker has so many connections."""
         self._board.set_connections(self._index, count)
 
     def hand_on(self, connection: socket.socket, listener: int) -> bool:
         """Let the worker with the fewest have it, unless that is this one, or nearly so."""
+        if self._keeps_all:
+            return False
         to = fewest(self._index, [self._load(index) for index in range(self._board.count)])
         if to == self._index:
             return False

@@ -1,8 +1,8 @@
 """The pipes between the supervisor and one worker.
 
-Rules: orders go down (`T`: stop in good order; `R`: load the settings again), one report comes up (`+`: ready). The
-other end's close is the message that it is gone, however it went: so neither needs to watch the other's process id,
-and a signal that a terminal or an init system sends to the whole group means nothing to a worker.
+Rules: orders go down (`T`: stop in good order; `H`: at once; `R`: load the settings again), one report comes up (`+`:
+ready). The other end's close is the message that it is gone, however it went: so neither needs to watch the other's
+process id, and a signal that a terminal or an init system sends to the whole group means nothing to a worker.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 STOP: Final = b"T"
+HURRY: Final = b"H"
 RELOAD: Final = b"R"
 READY: Final = b"+"
 

@@ -1,8 +1,9 @@
 """The process above several workers: makes what they share, binds, forks, minds them, and stops them in good order.
 
 Rules: no thread and no event loop, so that a worker can be forked at any time. It serves nothing itself. SIGTERM and
-SIGINT (and the end of `lifeline`) stop all workers within the drain limit; SIGHUP or a changed file reloads all. A
-worker that ends is said once, counted and replaced. The exit status is 0 unless the workers could not start.
+SIGINT (and the end of `lifeline`) stop all workers within the drain limit, a second one at once; SIGHUP or a changed
+file reloads all. A worker that ends is said once, counted and replaced. The exit status is 0 unless the workers could
+not start.
 """
 
 import os
@@ -26,12 +27,13 @@ from proxy.identity import Identity
 from proxy.ledger.prices import PriceBook
 from proxy.logs import setup as setup_logs
 from proxy.memory import settle as settle_memory
+from proxy.process import Again
 from proxy.runtime import BoundListener, Runtime
 from proxy.workers.board import Board
 from proxy.workers.count import worker_count
 from proxy.workers.directory import private_directory
 from proxy.workers.fleet import Death, Fleet, Worker
-from proxy.workers.link import READY, RELOAD, STOP, Link
+from proxy.workers.link import HURRY, READY, RELOAD, STOP, Link
 from proxy.workers.listening import Listening
 from proxy.workers.place import WorkerPlace
 from proxy.workers.shared import SharedParts, make_shared
@@ -94,6 +96,7 @@ class Supervisor:
         self._board = Board(count, supervisor=os.getpid())
         self._watcher = ReloadWatcher(loader, settings, self._apply)
         self._wakeup = Wakeup()
+        self._again = Again()
         self._selector = selectors.DefaultSelector()
         self._fleet = Fleet(self._board, self._live, self._let_go, time.monotonic)
         self._is_announced = False
@@ -147,6 +150,8 @@ class Supervisor:
         came = self._wakeup.signals()
         if came & {signal.SIGTERM, signal.SIGINT}:
             self._stop()
+            if self._again.is_meant(time.monotonic()):
+                self._fleet.tell(HURRY)
         elif signal.SIGHUP in came:
             self._watcher.poll(force=True)
 
@@ -175,7 +180,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         if self._kill_at is None:
-            self._kill_at = time.monotonic() + self._settings.drain.timeout_s + _SLACK_S
+            limits = self._settings.drain
+            self._kill_at = time.monotonic() + limits.linger_s + limits.timeout_s + _SLACK_S
             self._listening.close()
             self._fleet.tell(STOP)
 

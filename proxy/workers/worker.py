@@ -22,7 +22,7 @@ from proxy.logs import setup as setup_logs
 from proxy.process import Orders, serve
 from proxy.workers.board import Board
 from proxy.workers.directory import leave
-from proxy.workers.link import READY, RELOAD, STOP, Link
+from proxy.workers.link import HURRY, READY, RELOAD, STOP, Link
 from proxy.workers.listening import WorkerSockets
 from proxy.workers.place import WorkerPlace
 from proxy.workers.shared import SharedParts
@@ -66,12 +66,17 @@ async def _serve(post: Post) -> int:
 
     def obey() -> None:
         said = post.link.receive()
-        if said is None or STOP in said:
+        if said is None:
             loop.remove_reader(post.link.incoming)
-            orders.stop.set()
-            if said is None:
+            if not orders.stop.is_set():
                 log.error("supervisor_gone", then="stopping")
-        elif RELOAD in said:
+            orders.stop.set()
+            return
+        if STOP in said:
+            orders.stop.set()
+        if HURRY in said:
+            orders.hurry.set()
+        if RELOAD in said:
             orders.reload.set()
 
     loop.add_reader(post.link.incoming, obey)

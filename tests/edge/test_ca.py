@@ -130,6 +130,13 @@ def test_an_authority_is_replaced_thirty_days_before_its_end(folder: Path) -> No
     assert load_or_create(folder, HOSTS, end - timedelta(days=29)).root != first.root
 
 
+def test_a_clock_that_is_set_back_replaces_nothing(folder: Path) -> None:
+    first = load_or_create(folder, HOSTS, NOW)
+    with capture_logs() as logs:
+        assert load_or_create(folder, HOSTS, datetime(1970, 1, 1, tzinfo=UTC)).root == first.root
+    assert [(each["event"], each["now"]) for each in logs] == [("ca_not_valid_yet", "1970-01-01")]
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_a_key_that_others_can_read_is_refused(folder: Path, mode: int) -> None:
     load_or_create(folder, HOSTS, NOW)

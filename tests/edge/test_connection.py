@@ -446,31 +446,6 @@ async def test_an_end_before_the_takeover_is_seen() -> None:
     assert client.transport.closing
 
 
-async def test_draining_lets_go_of_idle_connections_and_finishes_the_others() -> None:
-    gate = Gate()
-    edge = Edge(gate)
-    idle, busy = edge.connect(), edge.connect()
-    busy.send(get("/v1/1"))
-    draining = asyncio.ensure_future(edge.bridge.drain(5.0))
-    await turns()
-    assert idle.transport.closing
-    assert not busy.transport.closing
-    gate.open.set()
-    assert await draining == 0
-    got = busy.transport.take()
-    assert b"connection: close" in got
-    assert got.endswith(b"/v1/1")
-    assert busy.transport.closing
-
-
-async def test_what_does_not_end_in_time_is_cut_off() -> None:
-    edge = Edge(Gate())
-    edge.connect().send(get())
-    assert await edge.bridge.drain(0.01) == 1
-    assert len(edge.bridge.tasks) == 0
-    assert edge.finished[0].error == "client_disconnected"
-
-
 def deadline(client: Client) -> float:
     return client.connection._patience._deadline - client.connection._patience._clock()
 

@@ -222,20 +222,6 @@ async def test_an_early_answer_resets_what_is_still_being_sent() -> None:
     assert client.body(3) == b"/v1/x"
 
 
-async def test_draining_refuses_new_streams_and_finishes_the_others() -> None:
-    gate = Gate()
-    edge = Edge(gate)
-    client = Http2Client(edge)
-    client.ask(1)
-    draining = asyncio.ensure_future(edge.bridge.drain(5.0))
-    await turns()
-    assert not client.client.transport.closing
-    gate.open.set()
-    assert await draining == 0
-    assert b"/v1/x" in client.client.transport.take()  # h2's client reads nothing after a GOAWAY
-    assert client.client.transport.closing
-
-
 @pytest.mark.parametrize("sent", [b"not http/2 at all, but long enough to be told apart", b"\x00" * 60])
 async def test_a_client_that_breaks_the_protocol_is_let_go(sent: bytes) -> None:
     edge = Edge()

@@ -121,7 +121,9 @@ class World:
         return [replace(row, id="", first_byte_ms=None, total_ms=0.0, overhead_ms=0.0) for row in self.rows]
 
     async def end(self) -> None:
-        await self.bridge.drain(1.0)
+        await self.bridge.tasks.wait(1.0)
+        for connection in list(self.bridge.connections):
+            connection.close()
         await turns()
 
 

@@ -50,7 +50,8 @@ class H2Client:
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
         self.h2.local_settings.initial_window_size = window
         self.streams: dict[int, Stream] = {}
-        self.goaway: int | None = None
+        self.goaway: int | None = None  # the reason that the last one gives
+        self.goaways: list[int] = []  # the last stream that each of them names
         self.settings: dict[int, int] = {}
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -149,6 +150,7 @@ class H2Client:
         while len(self._partial) >= 9 and len(self._partial) >= (size := 9 + int.from_bytes(self._partial[:3])):
             frame, self._partial = self._partial[:size], self._partial[size:]
             if frame[3] == _GOAWAY:
+                self.goaways.append(int.from_bytes(frame[9:13]))
                 self.goaway = int.from_bytes(frame[13:17])
             else:
                 whole += frame

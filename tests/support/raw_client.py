@@ -200,6 +200,11 @@ class RawClient:
         self.at_eof = True
         return b""
 
+    @property
+    def is_stale(self) -> bool:
+        """The other side has closed, or says something unasked: pools look at that before they use one again."""
+        return self._reader.at_eof() or bool(self._reader._buffer)  # type: ignore[attr-defined] # as old as asyncio
+
     async def read_all(self) -> bytes:
         """Everything until the end."""
         pieces = []

@@ -250,28 +250,59 @@ def test_shutdown_lets_the_answer_finish() -> None:
     assert codec.wants_close
 
 
-def test_shutdown_during_the_answer_closes_after_it() -> None:
+def test_shutdown_after_the_head_leaves_the_connection_for_a_call_that_is_on_its_way() -> None:
     codec = asked()
     codec.send_head(0, 200, [], content_length=0)
     codec.shutdown()
+    codec.send_end(0)
+    assert not codec.wants_close
+    codec.next_request()
+    assert codec.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    codec.send_complete(0, 200, [], b"ok")
+    assert codec.wants_close
+    assert b"connection: close" in codec.take_output()
+
+
+def test_shutdown_of_an_idle_connection_lets_the_next_request_come() -> None:
+    codec = Http1Server()
+    codec.shutdown()
+    assert not codec.wants_close
+    assert codec.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+
+
+def test_leaving_closes_an_idle_connection_at_once() -> None:
+    codec = Http1Server()
+    codec.leave()
+    assert codec.wants_close
+
+
+def test_leaving_waits_for_the_answer() -> None:
+    codec = asked()
+    codec.send_head(0, 200, [], content_length=0)
+    codec.leave()
     assert not codec.wants_close
     codec.send_end(0)
     assert codec.wants_close
 
 
-def test_shutdown_of_an_idle_connection_closes_at_once() -> None:
-    codec = Http1Server()
-    codec.shutdown()
-    assert codec.wants_close
-
-
-def test_shutdown_after_an_answer_drops_what_is_pipelined() -> None:
+def test_leaving_after_an_answer_drops_what_is_pipelined() -> None:
     codec = asked()
     codec.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     codec.send_complete(0, 200, [], b"ok")
-    codec.shutdown()
+    codec.leave()
     assert codec.wants_close
     assert codec.next_request() == []
+
+
+def test_is_quiet_while_nothing_of_a_request_is_there() -> None:
+    codec = Http1Server()
+    assert codec.is_quiet
+    codec.receive(b"GET / HTT")
+    assert not codec.is_quiet
+    codec.receive(b"P/1.1\r\nHost: a\r\n\r\n")
+    assert not codec.is_quiet
+    codec.send_complete(0, 200, [], b"ok")
+    assert codec.is_quiet
 
 
 def test_shutdown_lets_a_request_that_has_begun_arrive() -> None:

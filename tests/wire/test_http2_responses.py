@@ -9,6 +9,25 @@ from proxy.wire.http2 import Http2Server
 from tests.wire.http2_client import Pair, fields_of
 
 JSON = [(b"content-type", b"application/json")]
+SETTINGS, PING, GOAWAY = 0x4, 0x6, 0x7
+
+
+def frames(output: bytes) -> list[bytes]:
+    """The server's bytes, cut into frames."""
+    found = []
+    while output:
+        size = 9 + int.from_bytes(output[:3])
+        found.append(output[:size])
+        output = output[size:]
+    return found
+
+
+def last_stream(goaway: bytes) -> int:
+    return int.from_bytes(goaway[9:13])
+
+
+def answered_ping(ping: bytes) -> bytes:
+    return ping[:4] + b"\x01" + ping[5:]
 
 
 def asked(method: bytes = b"GET", *, window: int | None = None, end: bool = True) -> Pair:
@@ -200,9 +219,52 @@ def test_answers_to_unknown_streams_are_dropped() -> None:
     assert codec.take_output() == b""
 
 
-def test_shutdown_finishes_what_is_open_and_refuses_the_rest() -> None:
+def test_shutdown_says_first_that_it_ends_and_then_where() -> None:
     pair = asked()
     pair.server.shutdown()
+    pair.server.shutdown()
+    first = frames(pair.server.take_output())
+    assert [frame[3] for frame in first] == [GOAWAY, PING]
+    assert last_stream(first[0]) == 2**31 - 1
+    pair.request(fields_of(), stream_id=3)  # it was on its way
+    assert isinstance(pair.server.receive(pair.client.data_to_send())[0], RequestHead)
+    assert not pair.server.wants_close
+    assert pair.server.receive(answered_ping(first[1])) == []
+    (second,) = [frame for frame in frames(pair.server.take_output()) if frame[3] == GOAWAY]
+    assert last_stream(second) == 3
+    for stream_id in (1, 3):
+        pair.server.send_complete(stream_id, 200, [], b"served")
+    assert pair.server.wants_close
+
+
+def test_an_echo_of_another_ping_does_not_end_the_connection() -> None:
+    pair = asked()
+    pair.server.shutdown()
+    pair.server.take_output()
+    pair.server.receive(b"\x00\x00\x08\x06\x01" + b"\x00" * 4 + b"whatever")
+    assert pair.server.take_output() == b""
+
+
+def test_shutdown_before_the_first_request_is_said_with_it() -> None:
+    codec = Http2Server()
+    codec.shutdown()
+    assert [frame[3] for frame in frames(codec.take_output())] == [SETTINGS]
+    codec.commit()
+    assert [frame[3] for frame in frames(codec.take_output())][-2:] == [GOAWAY, PING]
+
+
+def test_is_quiet_while_no_stream_is_open_and_no_frame_has_begun() -> None:
+    pair = asked()
+    assert not pair.server.is_quiet
+    pair.server.send_complete(1, 200, [], b"served")
+    assert pair.server.is_quiet
+    pair.server.receive(b"\x00\x00")
+    assert not pair.server.is_quiet
+
+
+def test_leaving_finishes_what_is_open_and_refuses_the_rest() -> None:
+    pair = asked()
+    pair.server.leave()
     pair.request(fields_of(), stream_id=3)
     late = pair.client.data_to_send()
     pair.exchange()
@@ -214,13 +276,14 @@ def test_shutdown_finishes_what_is_open_and_refuses_the_rest() -> None:
     output = pair.server.take_output()
     assert b"last" in output
     assert b"\x00\x00\x04\x03\x00\x00\x00\x00\x03\x00\x00\x00\x07" in output  # stream 3: REFUSED_STREAM
+    pair.server.leave()
     pair.server.shutdown()
     assert pair.server.take_output() == b""
 
 
-def test_shutdown_of_an_idle_connection_closes_at_once() -> None:
+def test_leaving_of_an_idle_connection_closes_at_once() -> None:
     codec = Http2Server()
-    codec.shutdown()
+    codec.leave()
     assert codec.wants_close
     assert codec.take_output() == (
         b"\x00\x00\x00\x04\x00\x00\x00\x00\x00" + b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + b"\x00" * 8
@@ -232,6 +295,7 @@ def test_shutdown_after_an_error_adds_nothing() -> None:
     codec.receive(b"nonsense")
     codec.take_output()
     codec.shutdown()
+    codec.leave()
     assert codec.take_output() == b""
 
 
