@@ -127,5 +127,3 @@ class Access(Section):
     def has_rules(self) -> bool:
         """Clients have to be known, as far as these settings say."""
         return self.credentials is not None or bool(self.sources) or self.kubernetes.enabled
-
-

@@ -200,7 +200,9 @@ class Settings(Section):
 
     profile: Profile = "production"
     data_dir: Path = Path("~/.local/share/skinflint")
-    ca_dir: Path | None = None  # an authority that others made: read, never written; None: our own, in the data directory
+    ca_dir: Path | None = (
+        None  # an authority that others made: read, never written; None: our own, in the data directory
+    )
     trust_dir: Path | None = None  # the public files that make clients trust us; None: ca in the data directory
     workers: Workers = 1  # processes; auto: as many as there are processors to use
     listeners: tuple[Listener, ...] = (Listener(),)

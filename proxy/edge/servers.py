@@ -36,7 +36,7 @@ _LONGEST_S = 2**31  # our own deadlines apply; mitmproxy's are in the way of lon
 class Hooks(Protocol):
     """Whoever chooses what becomes of connections."""
 
-    def client_connected(self, client: Client) -> None:
+    async def client_connected(self, client: Client) -> None:
         """A client has connected, and nothing has been read yet. Setting `client.error` refuses it."""
         ...
 
@@ -156,7 +156,7 @@ class Servers:
             if isinstance(hook, NextLayerHook):
                 hooks.next_layer(hook.data)
             elif isinstance(hook, ClientConnectedHook):
-                hooks.client_connected(hook.client)
+                await hooks.client_connected(hook.client)
         except Exception as failure:
             log.error("hook_failed", hook=hook.name, error=type(failure).__name__, exc_info=failure)
 

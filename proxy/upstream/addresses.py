@@ -20,9 +20,7 @@ class Kind(Enum):
     SPECIAL = "special"  # this machine, this link, a cloud's metadata, multicast, and what nobody should call
 
 
-_PRIVATE4: Final = tuple(
-    map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
-)
+_PRIVATE4: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 _PRIVATE6: Final = (IPv6Network("fc00::/7"),)
 # Metadata and credentials of clouds that lie outside 169.254.0.0/16: Alibaba's, Azure's, Oracle's.
 _SPECIAL4: Final = tuple(map(IPv4Address, ("100.100.100.200", "168.63.129.16", "192.0.0.192")))
