@@ -218,6 +218,7 @@ class Skinflint:
     async def tend(self) -> None:
         """Called about once a second: close pools of earlier snapshots that nothing uses any more, give memory back."""
         self._tide.at(len(self._bridge.connections))
+        self._edge.poll()
         if (tokens := self._access.poll()) is not None:
             self._bridge.keep_only(tokens)
         if await self._retired.close_unused():
