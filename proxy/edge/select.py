@@ -6,6 +6,7 @@ leave mitmproxy by handover; the decision itself is in decide.py.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 import structlog
@@ -188,14 +189,15 @@ class TakeOver(layer.Layer):
     def _take_over(self, decision: Ours | Tunnel) -> layer.CommandGenerator[None]:
         """An exception in a layer would leave the client waiting, so all of them end here."""
         try:
-            if (denied := self._denied(decision)) is not None:
+            lawful = self._lawful(decision)
+            if isinstance(lawful, Denied):
                 host, port = _place(decision)
                 bridge = self._select.bridge
-                bridge.refusals.count(denied.reason, client=self.context.client.peername[0], host=host, port=port)
+                bridge.refusals.count(lawful.reason, client=self.context.client.peername[0], host=host, port=port)
                 bridge.count_connection("refused")
                 yield commands.CloseConnection(self.context.client)
-                return
-            take_over(self._select, self.context, decision, self._seen)
+            else:
+                take_over(self._select, self.context, lawful, self._seen)
         except HostNotPermittedError:
             log.warning("host_not_in_certificate", mend="the certificate authority was made without it: restart")
             self._select.bridge.count_connection("closed")
@@ -204,15 +206,19 @@ class TakeOver(layer.Layer):
             log.error("take_over_failed", error=type(failure).__name__, exc_info=failure)
             yield commands.CloseConnection(self.context.client)
 
-    def _denied(self, decision: Ours | Tunnel) -> Denied | None:
-        """Why a connection goes no further. What CONNECT has asked already is asked again: inside, TLS may name another
-        host. A listener's own origin is what the operator wants reached."""
+    def _lawful(self, decision: Ours | Tunnel) -> Ours | Tunnel | Denied:
+        """What may be done with it. What CONNECT has asked already is asked again: inside, TLS may name another host.
+        A listener's own origin is what the operator wants reached. Where only names are allowed, a tunnel to an address
+        goes to the name that TLS calls it."""
         who = self._select.admit(self.context)
         if not isinstance(who, Tenant):
             return stranger(who)
-        if isinstance(decision, Ours) and decision.destination.fixed:
-            return None
-        return None if self._select.bridge.reach.may_reach(*_place(decision)) else UNREACHABLE
+        reach = self._select.bridge.reach
+        if (isinstance(decision, Ours) and decision.destination.fixed) or reach.may_reach(*_place(decision)):
+            return decision
+        if isinstance(decision, Tunnel) and decision.name and reach.may_reach(decision.name, decision.port):
+            return replace(decision, host=decision.name)
+        return UNREACHABLE
 
 
 def _place(decision: Ours | Tunnel) -> tuple[str, int]:

@@ -200,6 +200,6 @@ def test_redirected_connections_to_other_hosts_are_closed(
 
             inside.run(among({}, victim, call("a.evil.test")))
             assert victim.met == 0
-            assert proxy.metric("skinflint_refused_total", reason="destination") == 1
+            assert proxy.logged("refused")[0]["reason"] == "destination"
     finally:
         pod.firewall("delete table ip gw")
