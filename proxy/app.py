@@ -27,9 +27,11 @@ from proxy.call_log import CallLog
 from proxy.counters import Counters
 from proxy.edge.acceptor import ReadyListeners
 from proxy.edge.bridge import Bridge, Snapshot
+from proxy.edge.ca import CertificateAuthority
 from proxy.edge.leaf import LeafIssuer
 from proxy.edge.master import Edge, ListenError, going
 from proxy.edge.pins import PinMemory
+from proxy.edge.provided_ca import ProvidedCa
 from proxy.edge.refusals import Refusals
 from proxy.exchange.chain import compose
 from proxy.exchange.model import Exchange, Response
@@ -106,6 +108,8 @@ class Skinflint:
         self._pool = self._make_pool(settings)
         self._outlet = Outlet(self._pool)
         self._snapshot = self._build(settings, Registry.from_settings(settings), self._outlet)
+        authority = self._identity.authority
+        self._provided = None if authority.is_ours else ProvidedCa(authority)
         self._bridge = Bridge(
             lambda: self._snapshot,
             metrics=self._metrics,
@@ -219,11 +223,23 @@ class Skinflint:
         """Called about once a second: close pools of earlier snapshots that nothing uses any more, give memory back."""
         self._tide.at(len(self._bridge.connections))
         self._edge.poll()
+        if self._provided is not None and (authority := self._provided.poll()) is not None:
+            self._take(authority)
         if (tokens := self._access.poll()) is not None:
             self._bridge.keep_only(tokens)
         if await self._retired.close_unused():
             trim()
         await self._cache.tend()
+
+    def _take(self, authority: CertificateAuthority) -> None:
+        """From now on it signs; one of several workers tells clients of it."""
+        self._bridge.leaves.take(authority)
+        if self._worker:
+            return
+        try:
+            self._identity = self._identity.with_authority(authority, self._settings, os.environ)
+        except OSError as failure:
+            log.error("trust_files_failed", reason=failure.strerror)
 
     # -- parts
 

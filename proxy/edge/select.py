@@ -52,7 +52,7 @@ class Select:
 
     def is_provider(self, host: str, port: int) -> bool:
         """See decide.Rules."""
-        return self.bridge.registry.match(host, port) is not None
+        return self.bridge.registry.match(host, port) is not None and self.bridge.leaves.may_sign(host)
 
     def is_pinned(self, key: PinKey) -> bool:
         """See decide.Rules."""
