@@ -104,7 +104,7 @@ class Skinflint:
         self._cache = CacheParts(settings, shared, self._tasks, self._identity.fingerprint_key, self._rebuild)
         self._semantic.shared = self._cache.vectors(settings)
         self._ledger = self._open_ledger(settings)
-        self._access = AccessParts()
+        self._access = AccessParts(os.environ)
         self._pool = self._make_pool(settings)
         self._outlet = Outlet(self._pool)
         self._snapshot = self._build(settings, Registry.from_settings(settings), self._outlet)
@@ -135,7 +135,7 @@ class Skinflint:
                 place, board, views=views, registry=self._metrics.registry, counters=self._counters
             )
         self._admin = AdminServer(self._metrics.registry, views, self._fleet)
-        self._metrics.registry.register(LiveGauges(views.gauges()))
+        self._metrics.registry.register(LiveGauges([*views.gauges(), *self._access.gauges()]))
 
     # -- life
 
@@ -151,6 +151,7 @@ class Skinflint:
         except OSError as failure:
             raise ListenError(self._settings.admin.address, "admin", failure) from failure
         await self._cache.start()
+        await self._access.start()
         if self._peers is not None:
             await self._peers.start()
         bound = await self._edge.start(ReadyListeners(sockets.listeners, sockets.handing) if sockets else None)
@@ -179,6 +180,7 @@ class Skinflint:
         await self._edge.stop()
         await self._tasks.wait(2.0)
         await self._tasks.cancel()
+        await self._access.stop()
         await self._cache.stop(_CACHE_CLOSE_S)
         await self._retired.close()
         await self._pool.close()
@@ -194,6 +196,7 @@ class Skinflint:
         if self._peers is not None:
             await self._peers.stop(0.0)
         await self._pool.close()
+        await self._access.stop()
         await self._cache.stop(1.0)
         if self._ledger is not None:
             await self._ledger.close(1.0)
@@ -225,7 +228,7 @@ class Skinflint:
         self._edge.poll()
         if self._provided is not None and (authority := self._provided.poll()) is not None:
             self._take(authority)
-        if (tokens := self._access.poll()) is not None:
+        if (tokens := await self._access.tend()) is not None:
             self._bridge.keep_only(tokens)
         if await self._retired.close_unused():
             trim()

@@ -101,6 +101,42 @@ def make(
     typer.echo(described(made))
 
 
+@app.command()
+def secret(
+    name: Annotated[str, typer.Argument(help="The Secret's name.")],
+    *,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", metavar="NS", help="Default: that of this pod's service account.")
+    ] = None,
+    configmap: Annotated[
+        str | None,
+        typer.Option("--configmap", metavar="NAME", help="Put the public half into this ConfigMap too, as ca.crt."),
+    ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="HOST", help="A name, or *.DOMAIN, that it may sign for besides; repeatable."),
+    ] = None,
+    api: Annotated[
+        str | None, typer.Option("--api", metavar="URL", help="The Kubernetes API. Default: this pod's.")
+    ] = (None),
+    account: Annotated[
+        Path, typer.Option("--service-account", metavar="DIR", help="Where token, ca.crt and namespace are.")
+    ] = Path("/var/run/secrets/kubernetes.io/serviceaccount"),
+    config: options.Config = None,
+) -> None:
+    """Make an authority in a Kubernetes Secret, unless there is one: for a Job that runs before the gateway.
+
+    Example: skinflint ca secret skinflint-ca --configmap skinflint-ca
+
+    An existing Secret is left as it is.
+    """
+    from proxy.cli.ca_secret import Wanted, ensure  # noqa: PLC0415 - --help must not wait for it
+
+    wanted = Wanted(name, namespace, configmap, wanted_hosts(config, host or ()), api, account)
+    for line in ensure(wanted, options.environment(), datetime.now(UTC)):
+        typer.echo(line)
+
+
 def wanted_hosts(config: Path | None, more: "Sequence[str]") -> tuple[str, ...]:
     """The providers of the settings, ourselves, and others."""
     from proxy.edge.ca import certified_hosts  # noqa: PLC0415 - --help must not wait for it
