@@ -195,4 +195,10 @@ async def kube_api(folder: Path) -> AsyncIterator[KubeApi]:
         yield api
     finally:
         api.end_watches()
+        assert runner.server is not None
+        for connection in runner.server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()  # or what the other side holds open would outlive the loop
         await runner.cleanup()
+        for _ in range(5):
+            await asyncio.sleep(0)
