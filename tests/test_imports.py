@@ -19,8 +19,10 @@ ALLOWED: dict[str, set[str]] = {
     "proxy.stores": {"config", "proxy.exchange", "proxy.sqlite_files", "proxy.tasks"},
     "proxy.upstream": {"config", "proxy.exchange", "proxy.tasks", "proxy.wire"},
     "proxy.ledger": {"config", "proxy.exchange", "proxy.sqlite_files", "proxy.tasks"},
+    "proxy.access": {"config", "proxy.exchange", "proxy.kubernetes", "proxy.metrics"},
     "proxy.edge": {
-        "config", "proxy.exchange", "proxy.metrics", "proxy.providers", "proxy.tasks", "proxy.upstream", "proxy.wire",
+        "config", "proxy.access", "proxy.exchange", "proxy.metrics", "proxy.providers", "proxy.tasks", "proxy.upstream",
+        "proxy.wire",
     },
     "proxy.admin": {
         "config", "proxy", "proxy.counters", "proxy.edge", "proxy.exchange", "proxy.fleet.shown", "proxy.ledger",
@@ -31,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
         "proxy.upstream.retry_budget", "proxy.wire",
     },
     "proxy.injector": {"config", "proxy", "proxy.edge.runtimes", "proxy.edge.trust", "proxy.providers"},
+    "proxy.kubernetes": {"config", "proxy.edge", "proxy.exchange", "proxy.injector", "proxy.tasks"},
     "proxy.fleet": {"config", "proxy.exchange", "proxy.stores", "proxy.tasks"},
     "proxy.sqlite_files": set(),
     "proxy.semantic": {"proxy.exchange", "proxy.fleet", "proxy.metrics", "proxy.tasks"},
@@ -67,7 +70,7 @@ ALLOWED: dict[str, set[str]] = {
 HOMES: dict[str, set[str]] = {
     "mitmproxy": {"proxy.edge"},
     "pyreqwest": {"proxy.upstream"},
-    "aiohttp": {"proxy.admin", "proxy.injector"},
+    "aiohttp": {"proxy.admin", "proxy.injector", "proxy.kubernetes"},
     "sqlalchemy": {"proxy.ledger"},
     "alembic": {"proxy.ledger"},
     "genai_prices": {"proxy.ledger"},

@@ -16,10 +16,10 @@ from proxy.cli import options
 from proxy.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from config.schema import Settings
     from proxy.edge.ca import CertificateAuthority
-
-FOLDER = "ca"  # in the data directory
 
 app = typer.Typer(no_args_is_help=True, help="Show the certificate authority, or export its public half.")
 
@@ -76,15 +76,83 @@ def show(config: options.Config = None, data_dir: options.DataDir = None) -> Non
     typer.echo(described(_authority(config, data_dir)))
 
 
-def load_for(settings: "Settings", now: datetime) -> "CertificateAuthority":
-    """The authority for these settings' provider hosts, made if there is none. Raises CommandFailed."""
-    from proxy.edge.ca import CaError, certified_hosts, load_or_create  # noqa: PLC0415 - --help must not wait for it
-    from proxy.providers.registry import Registry  # noqa: PLC0415
+@app.command()
+def make(
+    directory: Annotated[Path, typer.Argument(help="Where its three files go; made if it is not there.")],
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="HOST", help="A name, or *.DOMAIN, that it may sign for besides; repeatable."),
+    ] = None,
+    config: options.Config = None,
+) -> None:
+    """Make an authority for replicas to share: a root, and an intermediate with its key that is bound to the providers.
+
+    The root's key is thrown away. For replicas: ca_dir, read only.
+
+    Example: skinflint ca make ca && kubectl create secret generic skinflint-ca --from-file ca
+    """
+    from proxy.edge.ca import CaError  # noqa: PLC0415 - --help must not wait for it
+    from proxy.edge.ca import make as make_authority  # noqa: PLC0415
 
     try:
-        return load_or_create(
-            settings.data_dir / FOLDER, certified_hosts(Registry.from_settings(settings).hosts()), now
-        )
+        made = make_authority(directory, wanted_hosts(config, host or ()), datetime.now(UTC))
+    except CaError as exc:
+        raise CommandFailed(str(exc)) from exc
+    typer.echo(described(made))
+
+
+@app.command()
+def secret(
+    name: Annotated[str, typer.Argument(help="The Secret's name.")],
+    *,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", metavar="NS", help="Default: that of this pod's service account.")
+    ] = None,
+    configmap: Annotated[
+        str | None,
+        typer.Option("--configmap", metavar="NAME", help="Put the public half into this ConfigMap too, as ca.crt."),
+    ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="HOST", help="A name, or *.DOMAIN, that it may sign for besides; repeatable."),
+    ] = None,
+    api: Annotated[
+        str | None, typer.Option("--api", metavar="URL", help="The Kubernetes API. Default: this pod's.")
+    ] = (None),
+    account: Annotated[
+        Path, typer.Option("--service-account", metavar="DIR", help="Where token, ca.crt and namespace are.")
+    ] = Path("/var/run/secrets/kubernetes.io/serviceaccount"),
+    config: options.Config = None,
+) -> None:
+    """Make an authority in a Kubernetes Secret, unless there is one: for a Job that runs before the gateway.
+
+    Example: skinflint ca secret skinflint-ca --configmap skinflint-ca
+
+    An existing Secret is left as it is.
+    """
+    from proxy.cli.ca_secret import Wanted, ensure  # noqa: PLC0415 - --help must not wait for it
+
+    wanted = Wanted(name, namespace, configmap, wanted_hosts(config, host or ()), api, account)
+    for line in ensure(wanted, options.environment(), datetime.now(UTC)):
+        typer.echo(line)
+
+
+def wanted_hosts(config: Path | None, more: "Sequence[str]") -> tuple[str, ...]:
+    """The providers of the settings, ourselves, and others."""
+    from proxy.edge.ca import certified_hosts  # noqa: PLC0415 - --help must not wait for it
+    from proxy.providers.registry import Registry  # noqa: PLC0415
+
+    settings = options.settings_loader(config, options.flags()).load()
+    return (*certified_hosts(Registry.from_settings(settings).hosts()), *more)
+
+
+def load_for(settings: "Settings", now: datetime) -> "CertificateAuthority":
+    """The authority for these settings' provider hosts, made if there is none. Raises CommandFailed."""
+    from proxy.edge.ca import CaError  # noqa: PLC0415 - --help must not wait for it
+    from proxy.identity import authority_of  # noqa: PLC0415
+
+    try:
+        return authority_of(settings, now)
     except (CaError, ValueError) as exc:
         raise CommandFailed(str(exc)) from exc
 
@@ -113,6 +181,8 @@ def described(authority: "CertificateAuthority") -> str:
 
     root, permitted = authority.root, authority.permitted
     names = sorted(permitted.names) + sorted(str(network) for network in permitted.networks)
+    if permitted.is_everything:
+        names = ["every name: it has no name constraints"]
     lines = [
         f"file         {authority.root_path}",
         f"subject      {root.subject.rfc4514_string()}",

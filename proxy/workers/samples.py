@@ -14,7 +14,9 @@ from prometheus_client.registry import Collector
 type Labels = tuple[tuple[str, str], ...]
 type Sample = tuple[str, Labels, float]
 
-_HIGHEST: Final = frozenset({"process_max_fds"})
+_HIGHEST: Final = frozenset(
+    {"process_max_fds", "skinflint_access_pods", "skinflint_access_pods_age_seconds"}  # each worker watches all pods
+)
 _EARLIEST: Final = frozenset({"process_start_time_seconds"})
 _SHARED_TIER: Final = ("tier", "shared")
 _COUNTING: Final = frozenset({"counter", "histogram"})
