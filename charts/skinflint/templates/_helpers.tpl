@@ -73,12 +73,15 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* What all our pods have in common: who they are and where they run. Takes root and component. */}}
+{{/*
+What all our pods have in common: who they are and where they run. Takes root and component; token: whether they may
+ask the API; spread: whether they are spread.
+*/}}
 {{- define "skinflint.podSpec" -}}
 {{- $ := . -}}
 {{- $values := index .root.Values .component -}}
 serviceAccountName: {{ include "skinflint.serviceAccountName" . }}
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ .token }}
 # Variables for every Service of the namespace would only slow the start.
 enableServiceLinks: false
 {{- with .root.Values.image.pullSecrets }}
@@ -104,12 +107,14 @@ tolerations:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- if .spread }}
 {{- with $values.topologySpreadConstraints }}
 topologySpreadConstraints:
   {{- range . }}
   {{- $own := dict "labelSelector" (dict "matchLabels" (include "skinflint.selectorLabels" $ | fromYaml)) }}
   - {{ toYaml (merge dict . $own) | nindent 4 | trim }}
   {{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
