@@ -126,7 +126,7 @@ def existing(**values: object) -> Values:
             "sidecar.env.A: also comes from a Secret",
         ),
         (gateway(settings={"workers": 2}), "gateway.settings.workers: is said by the chart; use gateway.workers"),
-        (gateway(settings={"drain": {"timeout_s": 1}}), "gateway.settings.drain: is said by the chart; use"),
+        (gateway(settings={"drain": {"timeout_s": 1}}), "gateway.settings.drain.timeout_s: is said by the chart; use"),
         (
             gateway(settings={"access": {"kubernetes": {"enabled": False}}}),
             "gateway.settings.access.kubernetes.enabled: is said by the chart",

@@ -4,11 +4,8 @@
 {{- define "skinflint.passwordProblems" -}}
 {{- $problems := list -}}
 {{- range $key := list "cache.redis.url" "ledger.url" "upstream.proxy" -}}
-  {{- $value := $.settings -}}
-  {{- range splitList "." $key -}}
-    {{- $value = ternary (get (default dict $value) .) nil (kindIs "map" $value) -}}
-  {{- end -}}
-  {{- if and (kindIs "string" $value) (regexMatch "://[^@/]*:[^@/]*@" $value) -}}
+  {{- $value := include "skinflint.at" (dict "settings" $.settings "key" $key) -}}
+  {{- if regexMatch "://[^@/]*:[^@/]*@" $value -}}
     {{- $problems = append $problems (printf "%s.%s: has a password, which a ConfigMap would show; put the URL into a Secret and name it in %s" $.where $key $.instead) -}}
   {{- end -}}
 {{- end -}}
@@ -19,11 +16,7 @@
 {{- define "skinflint.reservedProblems" -}}
 {{- $problems := list -}}
 {{- range $key, $instead := $.keys -}}
-  {{- $value := $.settings -}}
-  {{- range splitList "." $key -}}
-    {{- $value = ternary (get (default dict $value) .) "" (kindIs "map" $value) -}}
-  {{- end -}}
-  {{- if ne (toString $value) "" -}}
+  {{- if ne (include "skinflint.at" (dict "settings" $.settings "key" $key)) "null" -}}
     {{- $problems = append $problems (printf "%s.%s: is said by the chart; %s" $.where $key $instead) -}}
   {{- end -}}
 {{- end -}}
@@ -86,7 +79,7 @@
 {{- $keys := dict
       "profile" "it is gateway" "data_dir" "see gateway.data" "trust_dir" "it is in the data directory" "ca_dir" "see gateway.ca"
       "workers" "use gateway.workers" "listeners" "see gateway.listenHost and gateway.tls" "admin" "it is on port 9190"
-      "drain" "use gateway.drain" "access.credentials" "use gateway.credentials.secretName"
+      "drain.linger_s" "use gateway.drain" "drain.timeout_s" "use gateway.drain" "access.credentials" "use gateway.credentials.secretName"
       "access.kubernetes.enabled" "use gateway.kubernetes.enabled" "access.kubernetes.node" "use gateway.kubernetes.ownNode" -}}
 {{- if $.Values.redis.gateway.secretName -}}
   {{- range list "url" "password_file" "ca" "certificate" "key" -}}

@@ -123,3 +123,17 @@ topologySpreadConstraints:
 image: {{ include "skinflint.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end -}}
+
+{{/* What stands at a dotted key of settings, as JSON; null for nothing. Takes settings and key. */}}
+{{- define "skinflint.at" -}}
+{{- $value := .settings -}}
+{{- $is_there := true -}}
+{{- range splitList "." .key -}}
+  {{- if and $is_there (kindIs "map" $value) (hasKey $value .) -}}
+    {{- $value = get $value . -}}
+  {{- else -}}
+    {{- $is_there = false -}}
+  {{- end -}}
+{{- end -}}
+{{- ternary (toJson $value) "null" $is_there -}}
+{{- end -}}

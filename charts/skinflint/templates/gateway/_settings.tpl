@@ -51,12 +51,8 @@ taken live from the ConfigMap, so the pods must stay as they are.
 {{- $keys := list "listeners" "admin" "data_dir" "trust_dir" "ca_dir" "workers" "ledger.url" "cache.redis" "cache.disk"
       "cache.key_file" "cache.memory.max_bytes" "collapse.fleet" "attribution.call_metric_labels" -}}
 {{- $fixed := dict -}}
-{{- range $key := $keys -}}
-  {{- $value := $settings -}}
-  {{- range splitList "." $key -}}
-    {{- $value = ternary (get (default dict $value) .) nil (kindIs "map" $value) -}}
-  {{- end -}}
-  {{- $_ := set $fixed $key $value -}}
+{{- range $keys -}}
+  {{- $_ := set $fixed . (include "skinflint.at" (dict "settings" $settings "key" .)) -}}
 {{- end -}}
 {{- $fixed | toJson | sha256sum -}}
 {{- end -}}
