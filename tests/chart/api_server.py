@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import helm_python
-
 from tests.chart.helm import Object
 
 _SECRETS = {"name": "secrets", "singularName": "secret", "kind": "Secret", "namespaced": True, "verbs": ["get", "list"]}
@@ -25,6 +23,7 @@ class ApiServer:
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
         self.looked_up: list[str] = []
+        self.kubeconfig = ""  # the way to it
         self.refuses_with: int | None = None  # a status for every look at an object
 
     def keep(self, *secrets: Object) -> None:
@@ -45,8 +44,8 @@ class ApiServer:
 
 
 @contextlib.contextmanager
-def cluster(namespace: str) -> Iterator[tuple[ApiServer, helm_python.Config]]:
-    """An API server on loopback, and Helm's way to it."""
+def cluster() -> Iterator[ApiServer]:
+    """An API server on loopback."""
     server = ApiServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -65,10 +64,9 @@ def cluster(namespace: str) -> Iterator[tuple[ApiServer, helm_python.Config]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        content = json.dumps(_kubeconfig(f"http://127.0.0.1:{http.server_address[1]}"))
+        server.kubeconfig = json.dumps(_kubeconfig(f"http://127.0.0.1:{http.server_address[1]}"))
         try:
-            with helm_python.Config(kubeconfig_content=content, namespace=namespace, storage_driver="memory") as config:
-                yield server, config
+            yield server
         finally:
             http.shutdown()
             thread.join()

@@ -9,9 +9,9 @@ from tests.chart.matrix import ALL
 
 
 @pytest.fixture(scope="session")
-def helm() -> Iterator[Helm]:
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helm]:
     """Renders the chart."""
-    made = Helm()
+    made = Helm(tmp_path_factory.mktemp("helm"))
     yield made
     made.close()
 

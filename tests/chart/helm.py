@@ -1,16 +1,18 @@
-"""The chart as Helm makes it: rendered, checked against its schema, linted. No cluster and no network is involved.
+"""The chart as Helm makes it: rendered, checked against its schema, linted. No cluster is involved.
 
 Rules: what is rendered is read as YAML that repeats no key; an object's text has no blank lines and no trailing blanks.
 """
 
+import json
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-import helm_python
 import yaml
 
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, environment, module
 
 CHART = ROOT / "charts" / "skinflint"
 RELEASE = "skinflint"
@@ -56,34 +58,53 @@ class Rendered:
 class Helm:
     """The loaded chart. To be closed."""
 
-    def __init__(self) -> None:
-        self._chart = helm_python.Chart.load(CHART)
+    def __init__(self, home: Path) -> None:
+        self._process = subprocess.Popen(
+            module("tests.chart.helm_process"),
+            env=environment(home),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def close(self) -> None:
-        """Give the library its memory back."""
-        self._chart.close()
+        """End the process."""
+        self._process.communicate()
 
     def render(self, values: Values | None = None, name: str = RELEASE, namespace: str = NAMESPACE) -> Rendered:
         """What an installation without a cluster gives. Raises RefusedError."""
-        try:
-            self._chart.validate_schema(values)
-            return read(self._chart.render(values, name=name, namespace=namespace))
-        except helm_python.HelmError as failure:
-            raise RefusedError(str(failure)) from failure
+        return read(self._ask("render", values=values, name=name, namespace=namespace))
 
-    def render_upgrade(self, config: helm_python.Config, values: Values | None = None) -> Rendered:
-        """What an upgrade gives that can look into a cluster."""
-        return read(config.render(self._chart, values, name=RELEASE, namespace=NAMESPACE, is_upgrade=True))
+    def render_upgrade(self, kubeconfig: str, values: Values | None = None) -> Rendered:
+        """What an upgrade gives that can look into a cluster. Raises RefusedError."""
+        return read(self._ask("upgrade", kubeconfig=kubeconfig, values=values, name=RELEASE, namespace=NAMESPACE))
+
+    def lint(self, values: Values, kube_version: str = "v1.33.0") -> list[str]:
+        """What `helm lint --strict` finds, and what templates refuse."""
+        return [
+            each for each in self._ask("lint", values=values, kube_version=kube_version, namespace=NAMESPACE) if each
+        ]
 
     def default_values(self) -> dict:
         """values.yaml."""
-        return self._chart.values
+        found: dict = self._ask("values")
+        return found
 
     def schema(self) -> dict:
         """values.schema.json."""
-        found = self._chart.schema
-        assert found is not None
+        found: dict = self._ask("schema")
         return found
+
+    def _ask(self, do: str, **request: object) -> dict:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": do, **request}) + "\n")
+        self._process.stdin.flush()
+        told = json.loads(self._process.stdout.readline())
+        if "refused" in told:
+            raise RefusedError(told["refused"])
+        said: dict = told["said"]
+        return said
 
 
 def read(files: Mapping[str, str]) -> Rendered:

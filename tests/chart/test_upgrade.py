@@ -5,22 +5,21 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import helm_python
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from tests.chart.api_server import ApiServer, cluster
-from tests.chart.helm import NAMESPACE, Helm, Object, Rendered
+from tests.chart.helm import NAMESPACE, Helm, Object, RefusedError, Rendered
 from tests.chart.matrix import webhook
 
 NAME = f"skinflint-injector.{NAMESPACE}.svc"
 
 
 @pytest.fixture
-def live() -> Iterator[tuple[ApiServer, helm_python.Config]]:
+def server() -> Iterator[ApiServer]:
     """A cluster to look into."""
-    with cluster(NAMESPACE) as made:
+    with cluster() as made:
         yield made
 
 
@@ -71,54 +70,46 @@ def test_two_installations_share_nothing(helm: Helm) -> None:
     assert not is_trusted(certificate(first), bundle(second))
 
 
-def test_an_upgrade_keeps_the_certificate_byte_for_byte(helm: Helm, live: tuple[ApiServer, helm_python.Config]) -> None:
-    server, config = live
-    installed = helm.render_upgrade(config)
+def test_an_upgrade_keeps_the_certificate_byte_for_byte(helm: Helm, server: ApiServer) -> None:
+    installed = helm.render_upgrade(server.kubeconfig)
     server.keep(secret(installed))
     for values in ({}, {"sidecar": {"mode": "env"}}, {"injector": {"replicas": 3}}):
-        upgraded = helm.render_upgrade(config, values)
+        upgraded = helm.render_upgrade(server.kubeconfig, values)
         assert secret(upgraded) == secret(installed)
         assert bundle(upgraded) == bundle(installed)
     assert is_trusted(certificate(upgraded), bundle(upgraded))
     assert {*server.looked_up} == {f"/api/v1/namespaces/{NAMESPACE}/secrets/skinflint-webhook-tls"}
 
 
-def test_a_secret_that_lacks_something_is_made_anew(helm: Helm, live: tuple[ApiServer, helm_python.Config]) -> None:
-    server, config = live
-    installed = helm.render_upgrade(config)
+def test_a_secret_that_lacks_something_is_made_anew(helm: Helm, server: ApiServer) -> None:
+    installed = helm.render_upgrade(server.kubeconfig)
     for missing in ("tls.crt", "tls.key", "ca.crt"):
         kept = {key: value for key, value in secret(installed)["data"].items() if key != missing}
         server.keep({**secret(installed), "data": kept})
-        upgraded = helm.render_upgrade(config)
+        upgraded = helm.render_upgrade(server.kubeconfig)
         assert secret(upgraded)["data"].keys() == {"tls.crt", "tls.key", "ca.crt"}
         assert is_trusted(certificate(upgraded), bundle(upgraded))
 
 
-def test_a_renewal_is_made_once_and_trusts_the_certificate_before_it(
-    helm: Helm, live: tuple[ApiServer, helm_python.Config]
-) -> None:
-    server, config = live
-    installed = helm.render_upgrade(config)
+def test_a_renewal_is_made_once_and_trusts_the_certificate_before_it(helm: Helm, server: ApiServer) -> None:
+    installed = helm.render_upgrade(server.kubeconfig)
     server.keep(secret(installed))
-    renewed = helm.render_upgrade(config, webhook(tls={"renewal": "2027"}))
+    renewed = helm.render_upgrade(server.kubeconfig, webhook(tls={"renewal": "2027"}))
     assert certificate(renewed) != certificate(installed)
     assert is_trusted(certificate(renewed), bundle(renewed))
     assert is_trusted(certificate(installed), bundle(renewed)), "pods still serve it for a while"
     server.keep(secret(renewed))
-    again = helm.render_upgrade(config, webhook(tls={"renewal": "2027"}))
+    again = helm.render_upgrade(server.kubeconfig, webhook(tls={"renewal": "2027"}))
     assert secret(again) == secret(renewed)
     server.keep(secret(again))
-    third = helm.render_upgrade(config, webhook(tls={"renewal": "2028"}))
+    third = helm.render_upgrade(server.kubeconfig, webhook(tls={"renewal": "2028"}))
     assert len(x509.load_pem_x509_certificates(bundle(third))) == 2, "the one before alone, or it would grow for ever"
 
 
-def test_who_may_not_look_is_told_so_and_gets_no_new_certificate(
-    helm: Helm, live: tuple[ApiServer, helm_python.Config]
-) -> None:
-    server, config = live
+def test_who_may_not_look_is_told_so_and_gets_no_new_certificate(helm: Helm, server: ApiServer) -> None:
     server.refuses_with = 403
-    with pytest.raises(helm_python.HelmError, match="calling lookup"):
-        helm.render_upgrade(config)
+    with pytest.raises(RefusedError, match="calling lookup"):
+        helm.render_upgrade(server.kubeconfig)
 
 
 @pytest.mark.parametrize("mode", ["certManager", "existing"])
