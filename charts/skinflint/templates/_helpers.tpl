@@ -1,0 +1,139 @@
+{{/* What the release's objects are called; short enough for every suffix to fit into 63 characters. */}}
+{{- define "skinflint.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a selector matches; must never change between versions. Takes root and component. */}}
+{{- define "skinflint.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* The labels of an object or of a pod. Takes root, component and, for pods, labels. */}}
+{{- define "skinflint.labels" -}}
+{{- $labels := include "skinflint.selectorLabels" . | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/version" (.root.Chart.AppVersion | replace "+" "_") -}}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "skinflint" -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63) -}}
+{{- merge $labels (default dict .labels) .root.Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{/* An object's metadata. Takes root, component and name; annotations; cluster: true for what has no namespace. */}}
+{{- define "skinflint.metadata" -}}
+name: {{ .name }}
+{{- if not .cluster }}
+namespace: {{ .root.Release.Namespace }}
+{{- end }}
+labels:
+  {{- include "skinflint.labels" (dict "root" .root "component" .component) | nindent 2 }}
+{{- with merge dict (default dict .annotations) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "skinflint.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{- printf "%s@%s" .repository .digest -}}
+{{- else -}}
+{{- printf "%s:%s" .repository (default $.Chart.AppVersion .tag) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name of a component's ServiceAccount. Takes root and component. */}}
+{{- define "skinflint.serviceAccountName" -}}
+{{- $account := (index .root.Values .component).serviceAccount -}}
+{{- $own := printf "%s-%s" (include "skinflint.fullname" .root) .component -}}
+{{- if $account.create -}}
+{{- default $own $account.name -}}
+{{- else -}}
+{{- default "default" $account.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The metadata of a component's pods. Takes root and component; annotations. */}}
+{{- define "skinflint.podMetadata" -}}
+{{- $values := index .root.Values .component -}}
+labels:
+  {{- include "skinflint.labels" (dict "root" .root "component" .component "labels" $values.podLabels) | nindent 2 }}
+{{- with merge dict (default dict .annotations) $values.podAnnotations .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+What all our pods have in common: who they are and where they run. Takes root and component; token: whether they may
+ask the API; spread: whether they are spread.
+*/}}
+{{- define "skinflint.podSpec" -}}
+{{- $ := . -}}
+{{- $values := index .root.Values .component -}}
+serviceAccountName: {{ include "skinflint.serviceAccountName" . }}
+automountServiceAccountToken: {{ .token }}
+# Variables for every Service of the namespace would only slow the start.
+enableServiceLinks: false
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  {{- toYaml $values.podSecurityContext | nindent 2 }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .spread }}
+{{- with $values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  {{- $own := dict "labelSelector" (dict "matchLabels" (include "skinflint.selectorLabels" $ | fromYaml)) }}
+  - {{ toYaml (merge dict . $own) | nindent 4 | trim }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A container's image. */}}
+{{- define "skinflint.containerImage" -}}
+image: {{ include "skinflint.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- end -}}
+
+{{/* What stands at a dotted key of settings, as JSON; null for nothing. Takes settings and key. */}}
+{{- define "skinflint.at" -}}
+{{- $value := .settings -}}
+{{- $is_there := true -}}
+{{- range splitList "." .key -}}
+  {{- if and $is_there (kindIs "map" $value) (hasKey $value .) -}}
+    {{- $value = get $value . -}}
+  {{- else -}}
+    {{- $is_there = false -}}
+  {{- end -}}
+{{- end -}}
+{{- ternary (toJson $value) "null" $is_there -}}
+{{- end -}}
