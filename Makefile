@@ -89,6 +89,8 @@ lock: setup
 	$(LOCK) --universal --python-version 3.12 pyproject.toml -o requirements/run.txt
 	$(LOCK) --universal --python-version 3.12 --group dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --universal --python-version 3.12 requirements/build.in -o requirements/build.txt
+	$(LOCK) --universal --python-version 3.12 requirements/postgresql.in -o requirements/postgresql.txt
+	$(LOCK) --universal --python-version 3.12 requirements/semantic.in -o requirements/semantic.txt
 	$(LOCK) --python-version 3.13 requirements/clients.in -o requirements/clients.txt
 	$(LOCK) --python-version 3.13 requirements/rivals.in -o requirements/rivals.txt
 	npm install --prefix $(NODE) --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
