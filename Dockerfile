@@ -38,8 +38,8 @@ COPY config config
 RUN /opt/build/bin/hatchling build -t wheel -d /tmp/dist \
  && PIP_REQUIRE_HASHES=0 /opt/build/bin/pip --python /opt/skinflint/bin/python install --no-index --no-deps /tmp/dist/*.whl \
  && python3 deploy/image/strip.py /opt/skinflint \
- && /opt/build/bin/cyclonedx-py environment --output-reproducible --spec-version 1.6 --of JSON -o /tmp/python.json \
-        --pyproject pyproject.toml /opt/skinflint/bin/python \
+ && /opt/build/bin/cyclonedx-py environment --output-reproducible --no-validate --spec-version 1.6 --of JSON \
+        -o /tmp/python.json --pyproject pyproject.toml /opt/skinflint/bin/python \
  && python3 deploy/image/sbom.py /tmp/python.json /root/image /root/image/usr/share/doc/skinflint/sbom.cdx.json \
  && cp LICENSE /root/image/usr/share/doc/skinflint/ \
  && mkdir -p /root/image/opt && cp -a /opt/skinflint /root/image/opt/ \

@@ -19,6 +19,7 @@ _WANTED = (
     "ca-certificates",
     "libgcc-s1",
     "libpython3-stdlib",
+    "libstdc++6",  # of aiohttp's helpers
     "nftables",
     "python3-minimal",
 )
@@ -34,12 +35,12 @@ _MADE = (
     "/usr/lib/locale/C.utf8",
 )
 _DROPPED = re.compile(
-    r"/usr/share/(man|info|locale|lintian|bash-completion|bug|menu|pixmaps|applications|python3|gcc|binfmts|nftables)(/|$)"
+    r"/usr/share/(man|info|locale|lintian|bash-completion|bug|menu|pixmaps|applications|python3|gcc|gdb|binfmts|nftables)(/|$)"
     r"|/usr/share/doc/.*(?<!/copyright)$|/usr/share/doc$"
     r"|/usr/lib/[^/]+/gconv(/|$)"  # encodings for iconv: Python has its own
     r"|/usr/(s?bin/update-ca-certificates|bin/py3(compile|clean|versions)|bin/python3?[^/]*-config|bin/pdb3?[^/]*|bin/pydoc3?[^/]*|bin/pygettext3?[^/]*)$"
-    r"|/etc/(update-motd\.d|cron\.|init\.d|default|dpkg|ca-certificates|motd|issue|profile|kernel)"
-    r"|/usr/lib/(dpkg|systemd|tmpfiles\.d|sysusers\.d|valgrind|python3\.\d+/(ensurepip|idlelib|turtledemo|pydoc_data))(/|$)"
+    r"|/etc/(update-motd\.d|cron\.|init\.d|default|dpkg|ca-certificates|motd|issue|profile|kernel|nftables\.conf)"
+    r"|/usr/lib/(dpkg|ssl/misc|systemd|tmpfiles\.d|sysusers\.d|valgrind|python3\.\d+/(ensurepip|idlelib|turtledemo|pydoc_data))(/|$)"
     r"|/(bin|sbin|lib|lib64|boot|home|media|mnt|srv|root|proc|sys|dev|run|tmp|var/backups|var/local|var/lock|var/mail|var/run)(/|$)"
 )
 _EMPTY = ("dev", "etc", "proc", "run", "sys", "var/lib/dpkg/status.d", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64")
