@@ -57,7 +57,7 @@ def chain(settings: Settings, parts: Parts) -> list[Stage]:
     cache = CacheStage(
         parts.store, settings, parts.tasks, parts.pricing.cost, renewals, stamp=lambda: parts.rules.stamp
     )
-    fingerprint = Fingerprint(parts.fingerprint_key, settings.cache)
+    fingerprint = Fingerprint(parts.fingerprint_key, settings.cache, settings.access.share)
     return [
         meter,
         Identify(parts.registry, settings),

@@ -1,12 +1,12 @@
 """fingerprint: who asks (a digest), and what is asked (a digest), so that two equal calls can be known as equal.
 
 Both are keyed with a random key of this installation: neither can be turned back, or compared with another's. The
-scope (provider, origin, credential or its sharing group) is part of the fingerprint, so answers never cross
+scope (tenant, provider, origin, credential or its sharing group) is part of the fingerprint, so answers never cross
 credentials by default.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from config.caching import Cache
@@ -30,8 +30,10 @@ class Fingerprint(Step):
 
     name = "fingerprint"
 
-    def __init__(self, key: bytes, cache: Cache) -> None:
+    def __init__(self, key: bytes, cache: Cache, share: Mapping[str, Sequence[str]] | None = None) -> None:
+        """`share`: by group, the tenants that share answers."""
         self._key = key
+        self._tenants = {tenant: group for group, members in (share or {}).items() for tenant in members}
         self._digest_call = KeyedDigest(key, b"fingerprint")
         self._is_caching = cache.enabled
         self._digests: dict[bytes, str] = {}
@@ -74,12 +76,20 @@ class Fingerprint(Step):
         canonical = canonical_body(body, first(exchange.request.headers, b"content-type") or b"", exchange.json)
         return self._digest_call(length_prefixed(self._parts(exchange, provider, canonical, others)))
 
+    def _tenant(self, name: str) -> list[bytes]:
+        """Answers do not cross tenants, unless they are of one group. Without tenants it is as if there were none."""
+        if not name:
+            return []
+        group = self._tenants.get(name) or self._tenants.get("*")
+        return [(f"tenants:{group}" if group is not None else f"tenant:{name}").encode()]
+
     def _parts(self, exchange: Exchange, provider: str, canonical: bytes, others: Iterable[bytes]) -> list[bytes]:
         request = exchange.request
         credential = exchange.credential
         group = self._groups.get(credential[:12])
         scope = f"group:{group}" if group is not None else f"credential:{credential}"
         return [
+            *self._tenant(exchange.tenant.name),
             scope.encode(),
             exchange.namespace.encode(),
             provider.encode(),

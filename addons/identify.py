@@ -68,6 +68,8 @@ class Identify(Step):
         headers: HeaderList = exchange.request.headers
         found = [pair for pair in headers if pair[0] in self._own]
         exchange.labels = self._attribution.labels(found)
+        if exchange.tenant.labels:
+            exchange.labels.update(exchange.tenant.labels)
         exchange.namespace = self._namespace
         exchange.directives = cache_control.parse(headers)
         if not found:

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 
 from config.caching import OperationPolicy
 from config.errors import Problem
+from config.gateway import ANY
 from config.layers import Layer
 from config.places import KeyPath, dotted
-from config.schema import Settings, split_address
+from config.schema import Listener, Settings, split_address
 from proxy.fleet.urls import RedisUrlError
 from proxy.fleet.urls import parse as parse_redis_url
 
 
 def check(settings: Settings, layer: Layer) -> list[Problem]:
     """All that is wrong with settings that are each well-formed."""
-    found = [*_listeners(settings), *_files(settings), *_redis(settings), *_models(settings)]
+    found = [*_listeners(settings), *_files(settings), *_redis(settings), *_models(settings), *_gateway(settings)]
     return [Problem(layer.source_of(path) or "default", dotted(path), message) for path, message in found]
 
 
@@ -47,10 +49,47 @@ def _files(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
         (("cache", "redis", "certificate"), cache.redis.certificate),
         (("cache", "redis", "key"), cache.redis.key),
     ]
+    single += [(("access", "credentials"), settings.access.credentials)]
+    for index, listener in enumerate(settings.listeners):
+        if (tls := listener.tls) is not None:
+            named = (("certificate", tls.certificate), ("key", tls.key), ("client_ca", tls.client_ca))
+            single += [(("listeners", index, "tls", key), file) for key, file in named]
     files += [(path, file) for path, file in single if file is not None]
     for path, file in files:
         if not file.is_file():
             yield path, f"there is no file {file}"
+
+
+def _gateway(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+    access = settings.access
+    for index, listener in enumerate(settings.listeners):
+        knows_certificates = listener.tls is not None and listener.tls.client_ca is not None
+        is_regular = listener.mode == "regular"
+        if listener.tls is not None and not is_regular:
+            yield ("listeners", index, "tls"), "is for the mode regular: in others clients speak TLS for the origin"
+        is_open = not access.has_rules and not knows_certificates and ANY in settings.destinations.allow
+        if is_regular and is_open and not _is_loopback(listener):
+            message = (
+                f"{listener.address} would be an open relay: whoever reaches it could reach anything through it. "
+                "Say who may use it (access), or what may be reached (destinations.allow: providers; or "
+                "--profile gateway), or listen on 127.0.0.1. For everybody: access.sources {0.0.0.0/0: everybody}"
+            )
+            yield ("listeners", index, "address"), message
+        knows_sources = bool(access.sources) or access.kubernetes.enabled or access.default_tenant is not None
+        if not is_regular and access.credentials is not None and not knows_sources:
+            message = (
+                f"mode {listener.mode.partition(':')[0]} has no Proxy-Authorization, so nobody could use it; "
+                "add access.sources, access.kubernetes or access.default_tenant"
+            )
+            yield ("listeners", index, "mode"), message
+
+
+def _is_loopback(listener: Listener) -> bool:
+    host, _ = split_address(listener.address)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _redis(settings: Settings) -> Iterator[tuple[KeyPath, str]]:

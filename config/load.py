@@ -106,8 +106,8 @@ class SettingsLoader:
     def _profile(self, given: Layer) -> Layer:
         """The profile's defaults. Whichever layer names it; a bad name is found by the schema."""
         profile: Profile = self._default_profile
-        if (named := given.tree.get("profile")) in ("production", "development"):
-            profile = named  # type: ignore[assignment] # one of the two, just checked
+        if (named := given.tree.get("profile")) in ("production", "development", "gateway"):
+            profile = named  # type: ignore[assignment] # one of the three, just checked
         return lay(Layer().put(("profile",), profile, "default of this command"), profile_layer(profile))
 
 
@@ -140,9 +140,11 @@ def _with_absolute_paths(settings: Settings, home: str | None, problems: list[Pr
     extra_ca = tuple(absolute(path, ("upstream", "extra_ca")) for path in settings.upstream.extra_ca)
     prices = settings.cost.prices and absolute(settings.cost.prices, ("cost", "prices"))
     trust_dir = settings.trust_dir and absolute(settings.trust_dir, ("trust_dir",))
+    ca_dir = settings.ca_dir and absolute(settings.ca_dir, ("ca_dir",))
     return settings.model_copy(
         update={
             "data_dir": absolute(settings.data_dir, ("data_dir",)),
+            "ca_dir": ca_dir,
             "trust_dir": trust_dir,
             "upstream": settings.upstream.model_copy(update={"extra_ca": extra_ca}),
             "cost": settings.cost.model_copy(update={"prices": prices}),

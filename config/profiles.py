@@ -2,10 +2,16 @@
 
 `production` changes nothing: the schema's defaults are the careful ones. `development` answers every repeated call
 again, also those whose sampling would vary: while an application is written, the same prompt is sent many times.
+`gateway` is for a proxy that many share: it listens for the network, and lends its place in it for providers only.
 """
 
-from config.layers import Layer
+from typing import Final
+
+from config.gateway import PROVIDERS
+from config.layers import Layer, Value
 from config.schema import Profile
+
+_EVERYWHERE: Final[Value] = [{"address": "0.0.0.0:3128"}]
 
 
 def profile_layer(profile: Profile) -> Layer:
@@ -15,3 +21,7 @@ def profile_layer(profile: Profile) -> Layer:
             return Layer()
         case "development":
             return Layer().put(("cache", "sampling"), "any", "profile development")
+        case "gateway":
+            layer = Layer().put(("listeners",), _EVERYWHERE, "profile gateway")
+            layer = layer.put(("destinations", "allow"), [PROVIDERS], "profile gateway")
+            return layer.put(("destinations", "private"), False, "profile gateway")

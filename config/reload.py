@@ -75,6 +75,7 @@ def changed_fixed_keys(old: Settings, new: Settings) -> list[str]:
         "listeners": (old.listeners, new.listeners),
         "admin": (old.admin, new.admin),
         "data_dir": (old.data_dir, new.data_dir),
+        "ca_dir": (old.ca_dir, new.ca_dir),
         "trust_dir": (old.trust_dir, new.trust_dir),
         "workers": (old.workers, new.workers),
         "ledger.url": (old.ledger.url, new.ledger.url),

@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from config.caching import Batch, Cache, Collapse, OperationPolicy
+from config.gateway import Access, Destinations, ListenerTls
 from config.section import MIB, Section
 
 MOST_WORKERS = 256
 
-type Profile = Literal["production", "development"]
+type Profile = Literal["production", "development", "gateway"]
 
 
 def split_address(value: str) -> tuple[str, int]:
@@ -47,6 +48,7 @@ class Listener(Section):
 
     address: str = "127.0.0.1:8080"
     mode: str = "regular"
+    tls: ListenerTls | None = None  # of the listener itself; clients use it as an HTTPS proxy
 
     @field_validator("mode")
     @classmethod
@@ -198,11 +200,16 @@ class Settings(Section):
 
     profile: Profile = "production"
     data_dir: Path = Path("~/.local/share/skinflint")
+    ca_dir: Path | None = (
+        None  # an authority that others made: read, never written; None: our own, in the data directory
+    )
     trust_dir: Path | None = None  # the public files that make clients trust us; None: ca in the data directory
     workers: Workers = 1  # processes; auto: as many as there are processors to use
     listeners: tuple[Listener, ...] = (Listener(),)
     admin: Admin = Admin()
     log: Log = Log()
+    destinations: Destinations = Destinations()
+    access: Access = Access()
     providers: dict[str, ProviderHosts] = {}
     disabled_providers: tuple[str, ...] = ()
     upstream: Upstream = Upstream()

@@ -18,6 +18,8 @@ from addons.meter import Meter
 from config.prices import load_prices
 from config.schema import Settings
 from proxy import version
+from proxy.access.parts import AccessParts
+from proxy.access.reach import Reach
 from proxy.admin.server import AdminServer
 from proxy.admin.views import Views
 from proxy.cache_parts import CacheParts
@@ -25,9 +27,12 @@ from proxy.call_log import CallLog
 from proxy.counters import Counters
 from proxy.edge.acceptor import ReadyListeners
 from proxy.edge.bridge import Bridge, Snapshot
+from proxy.edge.ca import CertificateAuthority
 from proxy.edge.leaf import LeafIssuer
-from proxy.edge.master import Edge, ListenError
+from proxy.edge.master import Edge, ListenError, going
 from proxy.edge.pins import PinMemory
+from proxy.edge.provided_ca import ProvidedCa
+from proxy.edge.refusals import Refusals
 from proxy.exchange.chain import compose
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import CallRecord
@@ -45,6 +50,7 @@ from proxy.providers.registry import Registry
 from proxy.runtime import BoundListener, Runtime
 from proxy.semantic.state import SemanticState
 from proxy.tasks import TaskSet
+from proxy.upstream.guard import Guard
 from proxy.upstream.pool import Pool
 from proxy.upstream.resolver import Resolver
 from proxy.workers.board import Board
@@ -86,6 +92,7 @@ class Skinflint:
         self._tide = Tide()
         self._retired = RetiredPools(time.monotonic)
         self._metrics = Metrics(settings.limits.label_values)
+        self._refusals = Refusals(self._metrics, time.monotonic)
         self._counters = Counters()
         self._semantic = SemanticState()
         self._metrics.registry.register(self._semantic.counts)
@@ -97,14 +104,18 @@ class Skinflint:
         self._cache = CacheParts(settings, shared, self._tasks, self._identity.fingerprint_key, self._rebuild)
         self._semantic.shared = self._cache.vectors(settings)
         self._ledger = self._open_ledger(settings)
-        self._pool = _make_pool(settings)
+        self._access = AccessParts()
+        self._pool = self._make_pool(settings)
         self._outlet = Outlet(self._pool)
         self._snapshot = self._build(settings, Registry.from_settings(settings), self._outlet)
+        authority = self._identity.authority
+        self._provided = None if authority.is_ours else ProvidedCa(authority)
         self._bridge = Bridge(
             lambda: self._snapshot,
             metrics=self._metrics,
             leaves=LeafIssuer(self._identity.authority, clock=time.time),
             pins=PinMemory(settings.passthrough.learn_ttl_s, time.monotonic),
+            refusals=self._refusals,
         )
         self._edge = Edge(self._bridge, settings.listeners, first_client=self._load_prices)
         views = Views(
@@ -195,8 +206,9 @@ class Skinflint:
         settings = share_of(settings, self._place)
         registry = self._identity.registry_for(settings)
         outlet = self._outlet
-        if settings.upstream != self._snapshot.settings.upstream:
-            outlet = Outlet(_make_pool(settings))
+        before = self._snapshot.settings
+        if (settings.upstream, settings.destinations) != (before.upstream, before.destinations):
+            outlet = Outlet(self._make_pool(settings))
             outlet.pool.start()
         snapshot = self._build(settings, registry, outlet)
         if outlet is not self._outlet:
@@ -210,9 +222,24 @@ class Skinflint:
     async def tend(self) -> None:
         """Called about once a second: close pools of earlier snapshots that nothing uses any more, give memory back."""
         self._tide.at(len(self._bridge.connections))
+        self._edge.poll()
+        if self._provided is not None and (authority := self._provided.poll()) is not None:
+            self._take(authority)
+        if (tokens := self._access.poll()) is not None:
+            self._bridge.keep_only(tokens)
         if await self._retired.close_unused():
             trim()
         await self._cache.tend()
+
+    def _take(self, authority: CertificateAuthority) -> None:
+        """From now on it signs; one of several workers tells clients of it."""
+        self._bridge.leaves.take(authority)
+        if self._worker:
+            return
+        try:
+            self._identity = self._identity.with_authority(authority, self._settings, os.environ)
+        except OSError as failure:
+            log.error("trust_files_failed", reason=failure.strerror)
 
     # -- parts
 
@@ -244,12 +271,25 @@ class Skinflint:
             passing=compose(passing, _switched, self._stage_failed),
             pool=outlet.pool,
             repeats=repeats(stages, settings, parts),
+            reach=Reach(settings.destinations, lambda host, port: registry.match(host, port) is not None),
+            gate=self._access.gate(settings.access),
         )
 
     def _all_peers(self) -> Peers | None:
         """Whose calls may be joined: those of this machine's workers, then those of other replicas."""
         kinds: list[Peers] = [peers for peers in (self._peers, self._cache.flights) if peers is not None]
         return PeersInTurn(*kinds) if len(kinds) > 1 else next(iter(kinds), None)
+
+    def _make_pool(self, settings: Settings) -> Pool:
+        goings = [going(listener) for listener in settings.listeners]
+        origins = [(where.host, where.port) for where in goings if where is not None and where.fixed]
+        guard = Guard(settings.destinations, trusted=origins, on_refused=self._address_refused)
+        ignores_hosts_file = any(listener.mode == "hosts" for listener in settings.listeners)
+        resolver = Resolver(settings.upstream.resolve, ignore_hosts_file=ignores_hosts_file, guard=guard)
+        return Pool(settings.upstream, resolver, guard)
+
+    def _address_refused(self, host: str, port: int) -> None:
+        self._refusals.count("address", host=host, port=port)
 
     def _load_prices(self) -> None:
         """The price list takes 0.2 s and 10 MB: not before there is a client, and beside the first call."""
@@ -303,12 +343,6 @@ def runtime_of(
         data_dir=settings.data_dir,
         ledger_url=_ledger_url(settings) if settings.ledger.enabled else None,
     )
-
-
-def _make_pool(settings: Settings) -> Pool:
-    ignores_hosts_file = any(listener.mode == "hosts" for listener in settings.listeners)
-    resolver = Resolver(settings.upstream.resolve, ignore_hosts_file=ignores_hosts_file)
-    return Pool(settings.upstream, resolver)
 
 
 async def _switched(exchange: Exchange) -> Response:

@@ -191,6 +191,9 @@ class Metrics:
         self.client_connections = Counter(
             "skinflint_client_connections_total", "Client connections, by what became of them.", ("kind",), registry=reg
         )
+        self.refused = Counter(
+            "skinflint_refused_total", "Clients and destinations that were refused, by why.", ("reason",), registry=reg
+        )
         self.bad_requests = Counter(
             "skinflint_bad_requests_total", "Requests refused because they broke the protocol.", ("code",), registry=reg
         )

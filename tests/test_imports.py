@@ -19,8 +19,10 @@ ALLOWED: dict[str, set[str]] = {
     "proxy.stores": {"config", "proxy.exchange", "proxy.sqlite_files", "proxy.tasks"},
     "proxy.upstream": {"config", "proxy.exchange", "proxy.tasks", "proxy.wire"},
     "proxy.ledger": {"config", "proxy.exchange", "proxy.sqlite_files", "proxy.tasks"},
+    "proxy.access": {"config", "proxy.exchange"},
     "proxy.edge": {
-        "config", "proxy.exchange", "proxy.metrics", "proxy.providers", "proxy.tasks", "proxy.upstream", "proxy.wire",
+        "config", "proxy.access", "proxy.exchange", "proxy.metrics", "proxy.providers", "proxy.tasks", "proxy.upstream",
+        "proxy.wire",
     },
     "proxy.admin": {
         "config", "proxy", "proxy.counters", "proxy.edge", "proxy.exchange", "proxy.ledger", "proxy.metrics",

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import bench, ca, cache, check_config, demo, doctor, env, injector, report, run
+from proxy.cli import bench, ca, cache, check_config, demo, doctor, env, gateway, injector, report, run
 from proxy.cli import exec as exec_command
 from proxy.cli.failures import Commands
 
@@ -36,6 +36,7 @@ app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
 app.command("bench")(bench.command)
 app.command("injector")(injector.command)
+app.add_typer(gateway.app, name="gateway")
 
 
 def _show_version(wanted: bool) -> None:

@@ -16,10 +16,10 @@ from proxy.cli import options
 from proxy.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from config.schema import Settings
     from proxy.edge.ca import CertificateAuthority
-
-FOLDER = "ca"  # in the data directory
 
 app = typer.Typer(no_args_is_help=True, help="Show the certificate authority, or export its public half.")
 
@@ -76,15 +76,47 @@ def show(config: options.Config = None, data_dir: options.DataDir = None) -> Non
     typer.echo(described(_authority(config, data_dir)))
 
 
-def load_for(settings: "Settings", now: datetime) -> "CertificateAuthority":
-    """The authority for these settings' provider hosts, made if there is none. Raises CommandFailed."""
-    from proxy.edge.ca import CaError, certified_hosts, load_or_create  # noqa: PLC0415 - --help must not wait for it
-    from proxy.providers.registry import Registry  # noqa: PLC0415
+@app.command()
+def make(
+    directory: Annotated[Path, typer.Argument(help="Where its three files go; made if it is not there.")],
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="HOST", help="A name, or *.DOMAIN, that it may sign for besides; repeatable."),
+    ] = None,
+    config: options.Config = None,
+) -> None:
+    """Make an authority for replicas to share: a root, and an intermediate with its key that is bound to the providers.
+
+    The root's key is thrown away. For replicas: ca_dir, read only.
+
+    Example: skinflint ca make ca && kubectl create secret generic skinflint-ca --from-file ca
+    """
+    from proxy.edge.ca import CaError  # noqa: PLC0415 - --help must not wait for it
+    from proxy.edge.ca import make as make_authority  # noqa: PLC0415
 
     try:
-        return load_or_create(
-            settings.data_dir / FOLDER, certified_hosts(Registry.from_settings(settings).hosts()), now
-        )
+        made = make_authority(directory, wanted_hosts(config, host or ()), datetime.now(UTC))
+    except CaError as exc:
+        raise CommandFailed(str(exc)) from exc
+    typer.echo(described(made))
+
+
+def wanted_hosts(config: Path | None, more: "Sequence[str]") -> tuple[str, ...]:
+    """The providers of the settings, ourselves, and others."""
+    from proxy.edge.ca import certified_hosts  # noqa: PLC0415 - --help must not wait for it
+    from proxy.providers.registry import Registry  # noqa: PLC0415
+
+    settings = options.settings_loader(config, options.flags()).load()
+    return (*certified_hosts(Registry.from_settings(settings).hosts()), *more)
+
+
+def load_for(settings: "Settings", now: datetime) -> "CertificateAuthority":
+    """The authority for these settings' provider hosts, made if there is none. Raises CommandFailed."""
+    from proxy.edge.ca import CaError  # noqa: PLC0415 - --help must not wait for it
+    from proxy.identity import authority_of  # noqa: PLC0415
+
+    try:
+        return authority_of(settings, now)
     except (CaError, ValueError) as exc:
         raise CommandFailed(str(exc)) from exc
 
@@ -113,6 +145,8 @@ def described(authority: "CertificateAuthority") -> str:
 
     root, permitted = authority.root, authority.permitted
     names = sorted(permitted.names) + sorted(str(network) for network in permitted.networks)
+    if permitted.is_everything:
+        names = ["every name: it has no name constraints"]
     lines = [
         f"file         {authority.root_path}",
         f"subject      {root.subject.rfc4514_string()}",

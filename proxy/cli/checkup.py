@@ -16,6 +16,8 @@ from proxy.edge.ca import RENEW_BEFORE
 from proxy.edge.runtimes import VARIABLES, Kind
 
 _USE = 'eval "$(skinflint env)", or start the program with `skinflint exec --`'
+_NEW_AUTHORITY = "restart skinflint, which makes a new one; then install that"
+_PROVIDED_AUTHORITY = "put a new one into ca_dir (skinflint ca make); until then what it does not permit is tunnelled"
 _WANTED_DESCRIPTORS = 4096  # two for each connection, with room for a few thousand clients
 
 
@@ -80,10 +82,10 @@ def authority(seen: Snapshot) -> Iterator[Finding]:
         message = f"this clock says {seen.now:%Y-%m-%d %H:%M} UTC, when the certificate was not yet valid"
         yield Finding("clock", Level.FAIL, message, "set the clock, for example by NTP")
     if ca.ends - seen.now < RENEW_BEFORE:
-        fix = "restart skinflint, which makes a new one; then install that"
+        fix = _NEW_AUTHORITY if ca.is_ours else _PROVIDED_AUTHORITY
         yield Finding("authority", Level.WARN, f"it ends on {ca.ends:%Y-%m-%d}", fix)
     elif ca.lacking:
-        fix = "restart skinflint, which makes a new one; then install that"
+        fix = _NEW_AUTHORITY if ca.is_ours else _PROVIDED_AUTHORITY
         yield Finding("authority", Level.WARN, f"it may not sign for {', '.join(ca.lacking)}", fix)
     else:
         yield Finding("authority", Level.OK, f"valid until {ca.ends:%Y-%m-%d}")

@@ -11,16 +11,17 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from config.schema import Settings, split_address
 from proxy import runtime
-from proxy.cli.ca import FOLDER
 from proxy.edge.ca import CaError, CertificateAuthority, load
 from proxy.edge.constraints import Permitted
+from proxy.edge.provided_ca import load_provided
 from proxy.edge.runtimes import Kind, describe
 from proxy.edge.trust import TrustFiles, certificates
+from proxy.identity import OWN_FOLDER, public_directory
 from proxy.runtime import Runtime
 
 _PATIENCE_S = 1.0
@@ -65,6 +66,7 @@ class Authority:
     is_in_bundle: bool = False
     bundle_roots: int = 0
     has_truststore: bool = False
+    is_ours: bool = True  # else it was given to us, in `ca_dir`
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def look(settings: Settings, provider_hosts: Sequence[str], environ: Mapping[str
     trust = (
         TrustFiles(running.ca, running.bundle, running.truststore)
         if running
-        else TrustFiles.in_directory(settings.trust_dir or settings.data_dir / FOLDER)
+        else TrustFiles.in_directory(public_directory(settings))
     )
     return Snapshot(
         now=now,
@@ -110,7 +112,7 @@ def look(settings: Settings, provider_hosts: Sequence[str], environ: Mapping[str
         trust=trust,
         proxy=running,
         endpoints=[Endpoint(mode, address, answers(address)) for mode, address in [*listeners, ("admin", admin)]],
-        authority=_authority(settings.data_dir / FOLDER, trust, provider_hosts),
+        authority=_authority(settings, trust, provider_hosts),
         trusting=frozenset(_trusting(trust, environ)),
         programs=[found for name, ask in _PROGRAMS.items() if (found := _program(name, ask, environ))],
         hosts_file=parse_hosts(_text(Path("/etc/hosts"))),
@@ -148,11 +150,12 @@ def parse_version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found.groups() if part is not None) if found else ()
 
 
-def _authority(directory: Path, trust: TrustFiles, hosts: Sequence[str]) -> Authority | None:
-    if not directory.exists():
+def _authority(settings: Settings, trust: TrustFiles, hosts: Sequence[str]) -> Authority | None:
+    directory = settings.data_dir / OWN_FOLDER
+    if settings.ca_dir is None and not directory.exists():
         return None
     try:
-        authority = load(directory)
+        authority = load(directory) if settings.ca_dir is None else load_provided(settings.ca_dir, datetime.now(UTC))
         lacking = authority.permitted.lacking(Permitted.of_hosts(hosts))
     except (CaError, OSError, ValueError) as exc:
         return Authority(problem=str(exc))
@@ -168,6 +171,7 @@ def _trusted(authority: CertificateAuthority, trust: TrustFiles, lacking: tuple[
         is_in_bundle=certificates(authority.root_pem)[0] in roots,
         bundle_roots=len(roots),
         has_truststore=trust.truststore.is_file(),
+        is_ours=authority.is_ours,
     )
 
 

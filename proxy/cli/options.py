@@ -56,7 +56,8 @@ Workers = Annotated[
     typer.Option("--workers", metavar="N|auto", help="Processes that share the listeners; auto: one a processor."),
 ]
 ProfileName = Annotated[
-    str | None, typer.Option("--profile", metavar="NAME", help="production or development: which defaults apply.")
+    str | None,
+    typer.Option("--profile", metavar="NAME", help="production, development or gateway: which defaults apply."),
 ]
 
 

@@ -8,6 +8,7 @@ read from it. Rule: a connection is always somebody's: what cannot be handed on 
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -17,6 +18,9 @@ import structlog
 from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
+
+type Secured = Callable[[], tuple[ssl.SSLContext, float]]
+"""What the next handshake is made with, and how long it may take."""
 
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -46,6 +50,17 @@ class ReadyListeners:
     balance: Balance
 
 
+class Alone:
+    """There are no others."""
+
+    def hand_on(self, connection: socket.socket, listener: int) -> bool:
+        """See Balance."""
+        return False
+
+    def holds(self, count: int) -> None:
+        """See Balance."""
+
+
 class Acceptor:
     """One listener. It stands where mitmproxy keeps its asyncio servers, and so has their `sockets` and `close`."""
 
@@ -56,13 +71,17 @@ class Acceptor:
         serve: Serve,
         balance: Balance,
         arrive: Callable[[int], None],
+        *,
+        secured: Secured | None = None,
     ) -> None:
-        """`arrive` is told 1 for each connection that is taken, and -1 when `serve` has it or it is gone."""
+        """`arrive` is told 1 for each connection that is taken, and -1 when `serve` has it or it is gone. `secured`:
+        there is TLS on all of them."""
         self.sockets = tuple(sockets)
         self._listener = listener
         self._serve = serve
         self._balance = balance
         self._arrive = arrive
+        self._secured = secured
         self._loop = asyncio.get_running_loop()
         self._tasks = TaskSet()
         self._is_closed = False
@@ -107,10 +126,15 @@ class Acceptor:
     async def _take(self, connection: socket.socket) -> None:
         reader = asyncio.StreamReader(loop=self._loop)
         protocol = asyncio.StreamReaderProtocol(reader, self._begin, loop=self._loop)
+        context, within_s = self._secured() if self._secured is not None else (None, None)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.connect_accepted_socket(lambda: protocol, connection)
-        except OSError:  # it is gone already
+            await self._loop.connect_accepted_socket(
+                lambda: protocol, connection, ssl=context, ssl_handshake_timeout=within_s
+            )
+        except OSError as failure:  # it is gone already, or its handshake failed
+            if isinstance(failure, ssl.SSLError):
+                log.debug("tls_failed", reason=failure.reason)
             connection.close()
             self._arrive(-1)
 

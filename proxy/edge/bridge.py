@@ -8,17 +8,22 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from config.schema import Settings
+from proxy.access.credentials import Credentials
+from proxy.access.gate import OPEN, Gate
+from proxy.access.reach import EVERYWHERE, Reach
+from proxy.edge.admission import DeniedError, admitted
 from proxy.edge.connection import ClientConnection
 from proxy.edge.destination import MisdirectedError, request_for
 from proxy.edge.leaf import LeafIssuer
 from proxy.edge.patience import Looks
 from proxy.edge.pins import PinMemory
+from proxy.edge.refusals import Refusals
 from proxy.edge.stream import ClientStream
 from proxy.edge.upgrade import run_upgrade
 from proxy.exchange.chain import Handler
@@ -50,6 +55,8 @@ class Snapshot:
     passing: Handler  # only identifies and meters: for what is relayed
     pool: Pool
     repeats: Repeats | None = None  # None: every call goes through the chain
+    reach: Reach = EVERYWHERE
+    gate: Gate = OPEN
 
 
 class Bridge:
@@ -62,6 +69,7 @@ class Bridge:
         metrics: Metrics,
         leaves: LeafIssuer,
         pins: PinMemory,
+        refusals: Refusals | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._snapshot = snapshot
@@ -72,6 +80,7 @@ class Bridge:
         self.tasks = TaskSet()
         self.connections: set[ClientConnection] = set()
         self.looks = Looks()
+        self.refusals = refusals or Refusals(metrics, time.monotonic)
         self._known_fields = FieldMemory()
         self._origin_id = secrets.token_hex(5)
         self._sequence = itertools.count()
@@ -90,6 +99,16 @@ class Bridge:
     def pool(self) -> Pool:
         """The pool in force."""
         return self._snapshot().pool
+
+    @property
+    def reach(self) -> Reach:
+        """What may be asked for."""
+        return self._snapshot().reach
+
+    @property
+    def gate(self) -> Gate:
+        """Who may ask."""
+        return self._snapshot().gate
 
     def wire_limits(self) -> WireLimits:
         """The codecs' limits, from the settings."""
@@ -119,10 +138,10 @@ class Bridge:
 
     def key(self, connection: ClientConnection, head: RequestHead, body: bytes) -> Key | None:
         """The place among the repeats of a call that may be one; None where those are not used."""
-        repeats = self._snapshot().repeats
+        repeats, caller = self._snapshot().repeats, connection.caller
         if repeats is None or not isinstance(connection.codec, Http1Server) or not repeats.may_know(body):
             return None
-        return repeats.key(connection.caller, head, body)
+        return repeats.key(caller, head, body) if caller is not None else None
 
     def replay(self, connection: ClientConnection, key: Key) -> bool:
         """Answer a call that repeats a hit, and settle it. False when it has to go through the chain."""
@@ -139,7 +158,10 @@ class Bridge:
             return False
         first_byte_s = time.monotonic() - now
         connection.flush()
-        replay.settle(key[1], self._new_id(), wall_time, first_byte_s, time.monotonic() - now)
+        labels = key[1]
+        if connection.tenant.labels:
+            labels = {**labels, **connection.tenant.labels}
+        replay.settle(labels, self._new_id(), wall_time, first_byte_s, time.monotonic() - now)
         return True
 
     def begin(self, stream: ClientStream, body: bytes | Body) -> asyncio.Task[None] | None:
@@ -167,6 +189,7 @@ class Bridge:
                 client=connection.peer,
                 received_at=time.monotonic(),
                 wall_time=self._wall_clock(),
+                tenant=admitted(connection, stream.head, request),
             )
             if stream.head.upgrade or self.is_grpc(stream.head):
                 await run_upgrade(stream, exchange, snapshot.pool, snapshot.passing)
@@ -182,8 +205,7 @@ class Bridge:
                 exchange.let_body_go()
                 await _stream(stream, exchange, response, response.body)
         except MisdirectedError as failure:
-            self.count_bad_request(failure.status)
-            _answer(stream, failure.status, _plain_error(failure.status, "misdirected_request", str(failure)))
+            self._misdirected(stream, failure)
         except ExchangeError as failure:
             self._failed(stream, exchange, failure)
         except asyncio.CancelledError:
@@ -201,6 +223,16 @@ class Bridge:
                 exchange.response_bytes = exchange.response_bytes or stream.sent_bytes
                 exchange.finish(time.monotonic())
             connection.request_done(stream)
+
+    def _misdirected(self, stream: ClientStream, failure: MisdirectedError) -> None:
+        """It is no exchange: it cannot be for where it was sent, or may not go there."""
+        if isinstance(failure, DeniedError):
+            denied = failure.denied
+            shape = _plain_error(denied.status, denied.error, denied.message)
+            _answer(stream, denied.status, shape, fields=denied.fields)
+            return
+        self.count_bad_request(failure.status)
+        _answer(stream, failure.status, _plain_error(failure.status, "misdirected_request", str(failure)))
 
     def _failed(self, stream: ClientStream, exchange: Exchange | None, failure: ExchangeError) -> None:
         """Say no in the provider's own words; after the head, break the message off."""
@@ -230,6 +262,12 @@ class Bridge:
 
     # -- the whole edge
 
+    def keep_only(self, tokens: Credentials) -> None:
+        """Connections that came with a token that is not good any more end with what is under way on them."""
+        for connection in list(self.connections):
+            if connection.tenant.proof and connection.tenant.proof not in tokens:
+                connection.drain_and_close()
+
     async def drain(self, timeout_s: float) -> int:
         """Take nothing new, let what is under way end; returns how many exchanges were cut off."""
         for connection in list(self.connections):
@@ -244,6 +282,8 @@ class Bridge:
 def _remember(repeats: Repeats, stream: ClientStream, body: bytes, exchange: Exchange, response: Response) -> None:
     connection = stream.connection
     if not isinstance(connection.codec, Http1Server):
+        return
+    if connection.caller is None:
         return
     try:
         key = stream.key or repeats.key(connection.caller, stream.head, body)
@@ -293,12 +333,14 @@ async def _stream(stream: ClientStream, exchange: Exchange, response: Response, 
         connection.flush()
 
 
-def _answer(stream: ClientStream, status: int, shape: ErrorShape, code: str = "") -> None:
+def _answer(
+    stream: ClientStream, status: int, shape: ErrorShape, code: str = "", fields: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
     codec = stream.connection.codec
     if codec is None or stream.is_gone or stream.is_answering:
         return
     stream.is_answering = True
-    headers: HeaderList = [(b"content-type", shape.content_type)]
+    headers: HeaderList = [(b"content-type", shape.content_type), *fields]
     if code:
         # RFC 9209: who failed, and how.
         headers.append((b"proxy-status", b"skinflint; error=" + code.encode()))

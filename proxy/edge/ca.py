@@ -20,7 +20,7 @@ import structlog
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from proxy.edge.constraints import Permitted
@@ -48,8 +48,11 @@ class CertificateAuthority:
     directory: Path
     root: x509.Certificate
     intermediate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     permitted: Permitted
+    chain: tuple[x509.Certificate, ...] = ()  # between the intermediate and the root
+    root_file: str = ROOT_FILE
+    is_ours: bool = True  # made and kept by us; else see provided_ca.py
 
     def __repr__(self) -> str:
         return f"CertificateAuthority({str(self.directory)!r}, {fingerprint(self.root)[:23]!r})"
@@ -57,7 +60,7 @@ class CertificateAuthority:
     @property
     def root_path(self) -> Path:
         """What users install."""
-        return self.directory / ROOT_FILE
+        return self.directory / self.root_file
 
     def lacks(self, hosts: Sequence[str]) -> list[str]:
         """What these provider hosts need that the constraints do not permit."""
@@ -159,6 +162,34 @@ def mint(directory: Path, permitted: Permitted, now: datetime) -> CertificateAut
     return CertificateAuthority(directory, root, intermediate, key, permitted)
 
 
+def make(directory: Path, hosts: Sequence[str], now: datetime) -> CertificateAuthority:
+    """A new authority in a directory that has none. Raises CaError."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(directory):
+            if any((directory / name).exists() for name in (ROOT_FILE, INTERMEDIATE_FILE, KEY_FILE)):
+                raise CaError(f"{directory} has a certificate authority already; remove it, or name another directory")
+            created = mint(directory, Permitted.of_hosts(hosts), now)
+            _store(created)
+    except ValueError as exc:
+        raise CaError(f"no certificate authority can be made for these hosts: {exc}") from exc
+    except OSError as exc:
+        raise CaError(f"{exc.filename or directory}: {exc.strerror}") from exc
+    return created
+
+
+def files_of(authority: CertificateAuthority) -> dict[str, bytes]:
+    """The content of its files, by name. The key is among them."""
+    key = authority.key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {
+        KEY_FILE: key,
+        INTERMEDIATE_FILE: authority.intermediate.public_bytes(serialization.Encoding.PEM),
+        ROOT_FILE: authority.root_pem,  # last: it says that the others are complete
+    }
+
+
 def exposure(path: Path) -> str | None:
     """Why a key file's permissions cannot be accepted, with the command that mends them; None when they are right.
 
@@ -225,13 +256,8 @@ def _set_aside(directory: Path) -> None:
 
 
 def _store(authority: CertificateAuthority) -> None:
-    key = authority.key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    intermediate = authority.intermediate.public_bytes(serialization.Encoding.PEM)
-    write_whole(authority.directory / KEY_FILE, key, PRIVATE)
-    write_whole(authority.directory / INTERMEDIATE_FILE, intermediate, PUBLIC)
-    write_whole(authority.root_path, authority.root_pem, PUBLIC)  # last: it says that the others are complete
+    for name, content in files_of(authority).items():
+        write_whole(authority.directory / name, content, PRIVATE if name == KEY_FILE else PUBLIC)
 
 
 def _read(path: Path) -> bytes:

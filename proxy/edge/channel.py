@@ -147,6 +147,9 @@ class Channel:
         if not linger:
             self._transport.close()
             return False
+        if not self._transport.can_write_eof():  # a listener's own TLS has no half-close
+            self._transport.close()
+            return False
         self.lingers = True
         self._transport.write_eof()
         self._paused_for = _NOTHING

@@ -2,16 +2,20 @@
 content is asked about anew; anything else is a request to us as an HTTP proxy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 
+from proxy.access.gate import Client, Why
 from proxy.edge.connection import ClientConnection
 from proxy.edge.decide import Going, decide_destination
 from proxy.edge.destination import split_authority
+from proxy.edge.refusals import UNREACHABLE, stranger
 from proxy.edge.tunnel import ESTABLISHED
+from proxy.exchange.headers import first
+from proxy.exchange.tenant import Tenant
 from proxy.wire.events import BadRequest, RequestHead, WireLimits
 from proxy.wire.http1 import Http1Server
 
@@ -45,6 +49,7 @@ class Connect:
     host: str
     port: int
     rest: bytes
+    authorization: bytes | None = field(default=None, repr=False)
 
 
 def read_connect(seen: bytes, limits: WireLimits) -> NeedMore | Other | Refused | Connect:
@@ -61,7 +66,7 @@ def read_connect(seen: bytes, limits: WireLimits) -> NeedMore | Other | Refused 
             host, port = split_authority(head.target.decode("latin-1"), 443)
         except ValueError:
             return _refused(codec, 400)
-        return Connect(host, port, codec.take_unparsed())
+        return Connect(host, port, codec.take_unparsed(), first(head.headers, b"proxy-authorization"))
     return _refused(codec, head.status if isinstance(head, BadRequest) else 400)
 
 
@@ -99,14 +104,26 @@ class ConnectLayer(layer.Layer):
                 yield from self._say_and_close(answer)
             case Connect(host, port, _) if self._select.listens_on(host, port):
                 yield from self._say_and_close(_LOOP)
-            case Connect(host, port, rest):
-                yield from self._open(host, port, rest)
+            case Connect(host, port, rest, authorization):
+                yield from self._admit(host, port, rest, authorization)
             case Other():
                 self._as_proxy()
 
     def _say_and_close(self, answer: bytes) -> layer.CommandGenerator[None]:
         yield commands.SendData(self.context.client, answer)
         yield commands.CloseConnection(self.context.client)
+
+    def _admit(self, host: str, port: int, rest: bytes, authorization: bytes | None) -> layer.CommandGenerator[None]:
+        """Whose it is, and whether it may lead there; opened only then."""
+        select, address = self._select, self.context.client.peername[0]
+        who = select.admit(self.context, authorization)
+        denied = stranger(who) if isinstance(who, Why) else UNREACHABLE
+        if isinstance(who, Tenant) and select.bridge.reach.may_reach(host, port):
+            yield from self._open(host, port, rest)
+            return
+        select.bridge.refusals.count(denied.reason, client=address, host=host, port=port)
+        select.bridge.count_connection("refused")
+        yield from self._say_and_close(denied.answer())
 
     def _open(self, host: str, port: int, rest: bytes) -> layer.CommandGenerator[None]:
         self.context.server.address = (host, port)
@@ -127,7 +144,10 @@ class ConnectLayer(layer.Layer):
         handover = self._select.handover(self.context)
         bridge.count_connection("proxied")
         peer = self.context.client.peername[0]
-        connection = ClientConnection(bridge, handover, peer=peer, destination=None, tls=None)
+        client: Client | None = self._select.client(self.context)
+        if bridge.gate.is_open and client is not None and client.certificate is None:
+            client = None  # nobody has to be anybody
+        connection = ClientConnection(bridge, handover, peer=peer, destination=None, tls=None, client=client)
         self._child = Gone(self.context)
         connection.start(handover.begin(connection, self._seen, bridge.settings.limits.dead_peer_s))
 

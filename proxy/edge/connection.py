@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from proxy.access.credentials import Credentials
+from proxy.access.gate import Client, Gate, Why
 from proxy.edge.acceptance import Acceptance
 from proxy.edge.channel import Channel
 from proxy.edge.destination import Destination, caller_of
@@ -22,6 +24,7 @@ from proxy.edge.request_body import HIGH_BYTES
 from proxy.edge.stream import ClientStream
 from proxy.edge.tls import ServerTls
 from proxy.exchange.repeats import Key
+from proxy.exchange.tenant import NOBODY, Tenant
 from proxy.wire.events import BadRequest, Event, RequestData, RequestEnd, RequestHead
 from proxy.wire.http1 import Http1Server
 from proxy.wire.http2 import Http2Server
@@ -47,11 +50,18 @@ class ClientConnection(asyncio.Protocol):
         destination: Destination | None,
         tls: ssl.SSLContext | None,
         pin: PinKey | None = None,
+        tenant: Tenant = NOBODY,
+        client: Client | None = None,
     ) -> None:
+        """`client`: what there is to know of it, where each request has to say whose it is."""
         self.bridge = bridge
         self.peer = peer
         self.destination = destination
-        self.caller = caller_of(peer, destination)
+        self.tenant = tenant
+        self._client = client
+        self._admitted: tuple[Gate, Credentials | None, bytes | None, Tenant] | None = None
+        # All that a repeat has to know of the connection; None where that is not all.
+        self.caller = caller_of(peer, destination, tenant) if client is None else None
         self._handover = handover
         self._transport = handover.transport
         self.channel = Channel(
@@ -257,6 +267,17 @@ class ClientConnection(asyncio.Protocol):
     def no_deadline(self) -> None:
         """A request is being answered: the upstream deadlines apply now."""
         self._patience.no_deadline()
+
+    def admitted(self, field: bytes | None) -> Tenant | Why:
+        """Whose a request is that says this in Proxy-Authorization; the same words are not looked at twice."""
+        if self._client is None:
+            return self.tenant
+        gate, known = self.bridge.gate, self._admitted
+        if known is not None and known[0] is gate and known[1] is gate.tokens and known[2] == field:
+            return known[3]
+        who = gate.admit(self._client, field)
+        self._admitted = None if isinstance(who, Why) else (gate, gate.tokens, field, who)
+        return who
 
     # -- ends
 

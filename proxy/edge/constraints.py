@@ -67,10 +67,12 @@ def _is_within(name: str, suffixes: Iterable[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Permitted:
-    """The names and addresses that leaves may be issued for. `names` holds no name that another one covers."""
+    """The names and addresses that leaves may be issued for. `names` holds no name that another one covers.
+    `is_everything`: there are no constraints."""
 
     names: frozenset[str]
     networks: frozenset[Network]
+    is_everything: bool = False
 
     @classmethod
     def of_hosts(cls, hosts: Iterable[str]) -> "Permitted":
@@ -107,8 +109,21 @@ class Permitted:
                 networks.add(subtree.value)
         return cls(frozenset(names - {_NO_NAME}), frozenset(networks))
 
+    @classmethod
+    def of_any_certificate(cls, certificate: x509.Certificate) -> "Permitted":
+        """From the constraints of a certificate that is not ours. What permits no name in particular permits all."""
+        try:
+            found = cls.of_certificate(certificate)
+        except ValueError:
+            return cls(frozenset(), frozenset(), is_everything=True)
+        permitted = certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or ()
+        has_names = any(isinstance(subtree, x509.DNSName) for subtree in permitted)
+        return found if has_names else cls(frozenset(), frozenset(), is_everything=True)
+
     def allows(self, host: str) -> bool:
         """Whether clients will accept a leaf for this name or address."""
+        if self.is_everything:
+            return True
         address = as_address(host)
         if address is not None:
             return any(address in network for network in self.networks)
@@ -119,6 +134,8 @@ class Permitted:
 
     def lacking(self, wanted: "Permitted") -> list[str]:
         """What `wanted` permits and this does not, in order."""
+        if self.is_everything:
+            return []
         names = [name for name in wanted.names if not _is_within(name, self.names)]
         return sorted(names + [str(network) for network in wanted.networks - self.networks])
 

@@ -1,8 +1,9 @@
 """Whose is this connection? The rules, pure: from its first bytes and where it was going, to what becomes of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -51,12 +52,13 @@ class Ours:
 @dataclass(frozen=True, slots=True)
 class Tunnel:
     """Relay it byte for byte. `reason` is a constant word for the metrics. `answers_connect`: the client has not been
-    told yet that its CONNECT was heard."""
+    told yet that its CONNECT was heard. `name`: what TLS calls a host that is only an address."""
 
     host: str
     port: int
     reason: str
     answers_connect: bool = False
+    name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +122,16 @@ def decide_tls(hello: Hello, going: Going, client: str, rules: Rules) -> Decisio
     if not name:
         return Close("no_server_name")
     host = going.host or name
+    tunnel = partial(Tunnel, host, going.port, name=name)
     if not rules.is_provider(name, going.port):
-        return Tunnel(host, going.port, "not_a_provider") if going.host else _only_providers(rules, name, going)
+        return tunnel("not_a_provider") if going.host else _only_providers(rules, name, going)
     if any(fnmatchcase(name, pattern) for pattern in rules.passthrough):
-        return Tunnel(host, going.port, "passthrough")
+        return tunnel("passthrough")
     if b"grpc-exp" in hello.alpn or (hello.alpn and not _HTTP_ALPN.intersection(hello.alpn)):
-        return Tunnel(host, going.port, "other_protocol")
+        return tunnel("other_protocol")
     pin = PinKey(client, name, hello.tls_stack)
     if rules.is_pinned(pin):
-        return Tunnel(host, going.port, "pinned")
+        return tunnel("pinned")
     return Ours(Destination("https", name, going.port), with_tls=True, pin=pin)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from proxy.exchange.headers import of_request
 from proxy.exchange.model import Body, Request
+from proxy.exchange.tenant import Tenant
 from proxy.wire.events import RequestHead
 
 # No user, no path, no blank: nothing that another reader could take for a different host. IPv6 needs its brackets.
@@ -22,9 +23,9 @@ class Destination:
     fixed: bool = False
 
 
-def caller_of(peer: str, destination: Destination | None) -> bytes:
-    """All that a connection says of its calls, in a form that only the same peer and destination give."""
-    return f"{peer}\0{destination}\0".encode()
+def caller_of(peer: str, destination: Destination | None, tenant: Tenant) -> bytes:
+    """All that a connection says of its calls, in a form that only the same peer, destination and tenant give."""
+    return f"{peer}\0{destination}\0{tenant.said}\0".encode()
 
 
 class MisdirectedError(ValueError):

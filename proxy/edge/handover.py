@@ -17,6 +17,7 @@ from typing import cast
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server import ConnectionHandler
 
+from proxy.exchange.tenant import Tenant
 from proxy.upstream.liveness import notice_dead_peer
 
 
@@ -29,6 +30,7 @@ class GatedReader:
         self._gate.set()
         self._is_over = False
         self._timer: asyncio.TimerHandle | None = None
+        self.tenant: Tenant | None = None  # whose client it is, once that was asked
 
     def expect_choice(self, within_s: float, transport: asyncio.WriteTransport) -> None:
         """Close the connection unless it is taken over in time: who has not said what it wants is not waited for."""

@@ -14,10 +14,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from proxy.edge.ca import BACKDATED, CertificateAuthority
@@ -46,7 +47,6 @@ class LeafIssuer:
     """Makes and keeps server contexts. `clock` gives seconds since the epoch."""
 
     def __init__(self, authority: CertificateAuthority, *, clock: Callable[[], float], max_hosts: int = 512) -> None:
-        self._authority = authority
         self._clock = clock
         self._max_hosts = max_hosts
         self._entries: OrderedDict[tuple[str, bool], _Entry] = OrderedDict()
@@ -54,9 +54,20 @@ class LeafIssuer:
         self._key_pem = self._key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        self._issuer_pem = authority.intermediate.public_bytes(serialization.Encoding.PEM)
         self._subject_key = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
-        self._authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
+        self.take(authority)
+
+    def take(self, authority: CertificateAuthority) -> None:
+        """From now on this one signs."""
+        self._authority = authority
+        chain = (authority.intermediate, *authority.chain)
+        self._issuer_pem = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain)
+        self._authority_key = _key_identifier(authority.intermediate)
+        self._entries.clear()
+
+    def may_sign(self, host: str) -> bool:
+        """False for hosts whose leaves clients would refuse. What is ours is made for all hosts that are configured."""
+        return self._authority.is_ours or self._authority.permitted.allows(host)
 
     def context(self, host: str, *, h2_only: bool = False) -> ssl.SSLContext:
         """The server context for `host`, a name or an address.
@@ -112,7 +123,11 @@ class LeafIssuer:
         context.num_tickets = 1
         with self._readable(leaf.public_bytes(serialization.Encoding.PEM)) as path:
             context.load_cert_chain(path)
-        return _Entry(context, leaf.not_valid_after_utc.timestamp() - REMINT_BEFORE_S)
+        left_s = leaf.not_valid_after_utc.timestamp() - now
+        return _Entry(context, now + left_s - min(REMINT_BEFORE_S, left_s / 10))
+
+    def _scratch(self) -> Path | None:
+        return self._authority.directory if self._authority.is_ours else None
 
     @contextlib.contextmanager
     def _readable(self, leaf_pem: bytes) -> Iterator[str]:
@@ -121,7 +136,7 @@ class LeafIssuer:
         try:
             descriptor = os.memfd_create("skinflint-leaf", os.MFD_CLOEXEC)
         except (AttributeError, OSError):  # not Linux, or forbidden by a seccomp profile
-            with tempfile.NamedTemporaryFile(dir=self._authority.directory) as file:  # mode 0600, unlinked at the end
+            with tempfile.NamedTemporaryFile(dir=self._scratch()) as file:  # mode 0600, unlinked at the end
                 file.write(content)
                 file.flush()
                 yield file.name
@@ -130,6 +145,17 @@ class LeafIssuer:
             memory.write(content)
             memory.flush()
             yield f"/proc/self/fd/{descriptor}"
+
+
+def _key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """What the issuer calls its key, which others do not make of it as we do."""
+    try:
+        named = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        key = issuer.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey)
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
 
 
 def _subject(name: x509.DNSName | x509.IPAddress) -> x509.Name:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from config.schema import Listener, split_address
-from proxy.edge.acceptor import ReadyListeners
+from proxy.edge.acceptor import ReadyListeners, Secured
 from proxy.edge.bridge import Bridge
 from proxy.edge.decide import Going
 from proxy.edge.destination import split_authority
+from proxy.edge.front import Front
 from proxy.edge.select import Select
 from proxy.edge.servers import Servers
 
@@ -33,11 +34,13 @@ class Edge:
     """The client side as a whole."""
 
     def __init__(self, bridge: Bridge, listeners: Sequence[Listener], *, first_client: Callable[[], None]) -> None:
-        """`first_client` is called once, when the first client connects."""
+        """`first_client` is called once, when the first client connects. Raises SettingsError."""
         self._listeners = listeners
         modes = {mode_spec(listener, number): going(listener) for number, listener in enumerate(listeners)}
         self._modes = [ProxyMode.parse(spec) for spec in modes]
         self._servers = Servers()
+        self._fronts = [Front(listener.tls) if listener.tls is not None else None for listener in listeners]
+        self._bridge = bridge
         known = {spec: goes for spec, goes in modes.items() if goes is not None}
         self.select = Select(bridge, self._servers, known, first_client)
 
@@ -46,7 +49,7 @@ class Edge:
 
         Raises ListenError.
         """
-        await self._servers.start(self._modes, self.select, ready)
+        await self._servers.start(self._modes, self.select, ready, [self._secured(front) for front in self._fronts])
         bound = []
         for listener, instance in zip(self._listeners, self._servers.instances, strict=True):
             if not instance.is_running or not instance.listen_addrs:
@@ -56,6 +59,17 @@ class Edge:
                 raise ListenError(listener.address, listener.mode, cause or failure) from failure
             bound.append((listener.mode, _shown(instance.listen_addrs[0])))
         return bound
+
+    def _secured(self, front: Front | None) -> Secured | None:
+        if front is None:
+            return None
+        return lambda: (front.context, self._bridge.settings.limits.client_head_s)
+
+    def poll(self) -> None:
+        """Look whether the listeners' certificates are new."""
+        for front in self._fronts:
+            if front is not None:
+                front.poll()
 
     def take(self, connection: socket.socket, listener: int) -> None:
         """Serve a connection that another process has accepted, or close it when this one accepts no more."""

@@ -6,6 +6,7 @@ leave mitmproxy by handover; the decision itself is in decide.py.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 import structlog
@@ -16,6 +17,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import parse_client_hello
 from mitmproxy.proxy.mode_specs import RegularMode
 
+from proxy.access import gate as access
 from proxy.edge.bridge import Bridge
 from proxy.edge.connect import ConnectLayer
 from proxy.edge.connection import ClientConnection
@@ -23,8 +25,10 @@ from proxy.edge.decide import Close, Decision, Going, Hello, Ours, Tunnel, decid
 from proxy.edge.handover import GatedReader, Handover
 from proxy.edge.leaf import HostNotPermittedError
 from proxy.edge.pins import PinKey, tls_stack
+from proxy.edge.refusals import UNREACHABLE, Denied, stranger
 from proxy.edge.servers import Servers
 from proxy.edge.tunnel import TunnelConnection
+from proxy.exchange.tenant import NOBODY, Tenant
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +52,7 @@ class Select:
 
     def is_provider(self, host: str, port: int) -> bool:
         """See decide.Rules."""
-        return self.bridge.registry.match(host, port) is not None
+        return self.bridge.registry.match(host, port) is not None and self.bridge.leaves.may_sign(host)
 
     def is_pinned(self, key: PinKey) -> bool:
         """See decide.Rules."""
@@ -61,7 +65,7 @@ class Select:
 
     # -- mitmproxy's hooks
 
-    def client_connected(self, client: Client) -> None:
+    async def client_connected(self, client: Client) -> None:
         """Put the gate in, before anything is read."""
         if self._first_client is not None:
             called, self._first_client = self._first_client, None
@@ -73,7 +77,10 @@ class Select:
         io = self._servers.connections[client.id].transports[client]
         gate = GatedReader(cast(asyncio.StreamReader, io.reader))
         io.reader = gate  # type: ignore[assignment]
-        gate.expect_choice(self.bridge.settings.limits.client_head_s, cast(asyncio.StreamWriter, io.writer).transport)
+        writer = cast(asyncio.StreamWriter, io.writer)
+        gate.expect_choice(self.bridge.settings.limits.client_head_s, writer.transport)
+        if not self.bridge.gate.is_open:
+            await self.bridge.gate.wait_for(_client(client, writer))
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """mitmproxy asks, at the start and after each piece."""
@@ -90,6 +97,21 @@ class Select:
             self.handover(context).more()
         else:
             nextlayer.layer = self.carry_out(context, decision, data)
+
+    def client(self, context: Context) -> access.Client:
+        """What this connection tells of its client by itself."""
+        io = self._servers.connections[context.client.id].transports[context.client]
+        return _client(context.client, cast(asyncio.StreamWriter, io.writer))
+
+    def admit(self, context: Context, authorization: bytes | None = None) -> Tenant | access.Why:
+        """Whose client it is. Asked of a connection once, and remembered."""
+        io = self._servers.connections[context.client.id].transports[context.client]
+        gated = cast(GatedReader, io.reader)
+        if gated.tenant is not None:
+            return gated.tenant
+        who = self.bridge.gate.admit(self.client(context), authorization)
+        gated.tenant = who if isinstance(who, Tenant) else None
+        return who
 
     def carry_out(self, context: Context, decision: Decision, seen: bytes) -> layer.Layer:
         """The layer that does what was decided. `seen`: what mitmproxy was given of the client's bytes."""
@@ -132,6 +154,11 @@ class Select:
         return False
 
 
+def _client(client: Client, writer: asyncio.StreamWriter) -> access.Client:
+    tls = writer.get_extra_info("ssl_object")
+    return access.Client(client.peername[0], tls.getpeercert(binary_form=True) if tls is not None else None)
+
+
 def _going(context: Context) -> Going:
     address = context.server.address
     if address is None:
@@ -162,7 +189,15 @@ class TakeOver(layer.Layer):
     def _take_over(self, decision: Ours | Tunnel) -> layer.CommandGenerator[None]:
         """An exception in a layer would leave the client waiting, so all of them end here."""
         try:
-            take_over(self._select, self.context, decision, self._seen)
+            lawful = self._lawful(decision)
+            if isinstance(lawful, Denied):
+                host, port = _place(decision)
+                bridge = self._select.bridge
+                bridge.refusals.count(lawful.reason, client=self.context.client.peername[0], host=host, port=port)
+                bridge.count_connection("refused")
+                yield commands.CloseConnection(self.context.client)
+            else:
+                take_over(self._select, self.context, lawful, self._seen)
         except HostNotPermittedError:
             log.warning("host_not_in_certificate", mend="the certificate authority was made without it: restart")
             self._select.bridge.count_connection("closed")
@@ -170,6 +205,26 @@ class TakeOver(layer.Layer):
         except Exception as failure:
             log.error("take_over_failed", error=type(failure).__name__, exc_info=failure)
             yield commands.CloseConnection(self.context.client)
+
+    def _lawful(self, decision: Ours | Tunnel) -> Ours | Tunnel | Denied:
+        """What may be done with it. What CONNECT has asked already is asked again: inside, TLS may name another host.
+        A listener's own origin is what the operator wants reached. Where only names are allowed, a tunnel to an address
+        goes to the name that TLS calls it."""
+        who = self._select.admit(self.context)
+        if not isinstance(who, Tenant):
+            return stranger(who)
+        reach = self._select.bridge.reach
+        if (isinstance(decision, Ours) and decision.destination.fixed) or reach.may_reach(*_place(decision)):
+            return decision
+        if isinstance(decision, Tunnel) and decision.name and reach.may_reach(decision.name, decision.port):
+            return replace(decision, host=decision.name)
+        return UNREACHABLE
+
+
+def _place(decision: Ours | Tunnel) -> tuple[str, int]:
+    if isinstance(decision, Ours):
+        return decision.destination.host, decision.destination.port
+    return decision.host, decision.port
 
 
 def take_over(select: Select, context: Context, decision: Ours | Tunnel, seen: bytes) -> None:
@@ -183,7 +238,16 @@ def take_over(select: Select, context: Context, decision: Ours | Tunnel, seen: b
             # Behind a reverse listener the certificate is for the name by which the client knows us.
             tls = bridge.leaves.context(_own_name(seen) if destination.fixed else destination.host)
         handover = select.handover(context)
-        protocol = ClientConnection(bridge, handover, peer=peer, destination=destination, tls=tls, pin=decision.pin)
+        who = select.admit(context)
+        protocol = ClientConnection(
+            bridge,
+            handover,
+            peer=peer,
+            destination=destination,
+            tls=tls,
+            pin=decision.pin,
+            tenant=who if isinstance(who, Tenant) else NOBODY,
+        )
         bridge.count_connection("intercepted")
     else:
         handover = select.handover(context)

@@ -6,6 +6,7 @@ they run; here one object answers the two hooks that are used. mitmproxy keeps i
 over, and from then on by its Handover.
 """
 
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from mitmproxy.proxy.mode_servers import AsyncioServerInstance, ProxyConnectionH
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server_hooks import ClientConnectedHook
 
-from proxy.edge.acceptor import Acceptor, Balance, ReadyListeners
+from proxy.edge.acceptor import Acceptor, Alone, Balance, ReadyListeners, Secured
 from proxy.edge.handover import Handover
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _LONGEST_S = 2**31  # our own deadlines apply; mitmproxy's are in the way of lon
 class Hooks(Protocol):
     """Whoever chooses what becomes of connections."""
 
-    def client_connected(self, client: Client) -> None:
+    async def client_connected(self, client: Client) -> None:
         """A client has connected, and nothing has been read yet. Setting `client.error` refuses it."""
         ...
 
@@ -68,6 +69,7 @@ class Servers:
         self._acceptors: list[Acceptor] = []
         self._arriving = 0  # accepted, and not yet known to mitmproxy
         self._balance: Balance | None = None
+        self._secured: Sequence[Secured | None] = ()
 
     @property
     def addons(self) -> "Servers":
@@ -79,9 +81,16 @@ class Servers:
         """How many there are."""
         return len(self.connections) + len(self.handed_over)
 
-    async def start(self, modes: Sequence[ProxyMode], hooks: Hooks, ready: ReadyListeners | None = None) -> None:
+    async def start(
+        self,
+        modes: Sequence[ProxyMode],
+        hooks: Hooks,
+        ready: ReadyListeners | None = None,
+        secured: Sequence[Secured | None] = (),
+    ) -> None:
         """Open a listener for each mode, or take its bound sockets; one that fails has `last_exception` and is not
-        running."""
+        running. `secured`: those that have TLS of their own."""
+        self._secured = secured or [None] * len(modes)
         self._hooks = hooks
         ctx.master = cast("Master", self)
         ctx.options = cast("Options", _Options())
@@ -89,16 +98,31 @@ class Servers:
         if ready is not None:
             self._listen_on(ready)
             return
-        for instance in self.instances:
+        for number, instance in enumerate(self.instances):
             with suppress(OSError):
                 await instance.start()
+                if self._secured[number] is not None:
+                    self._secure(number, instance)
+
+    def _secure(self, number: int, instance: ServerInstance[ProxyMode]) -> None:
+        """mitmproxy has bound the sockets; who accepts from them is another."""
+        assert isinstance(instance, AsyncioServerInstance)
+        bound = [socket.socket(fileno=os.dup(each.fileno())) for server in instance._servers for each in server.sockets]  # type: ignore[union-attr]
+        for server in instance._servers:
+            server.close()
+        for each in bound:
+            each.setblocking(False)
+        acceptor = Acceptor(bound, number, instance.handle_stream, Alone(), self._arrive, secured=self._secured[number])
+        instance._servers = [acceptor]  # type: ignore[list-item] # see `_listen_on`
 
     def _listen_on(self, ready: ReadyListeners) -> None:
         """mitmproxy has no way to take sockets: what its own `listen` makes is made here."""
         self._balance = ready.balance
         for number, (instance, sockets) in enumerate(zip(self.instances, ready.sockets, strict=True)):
             assert isinstance(instance, AsyncioServerInstance)
-            acceptor = Acceptor(sockets, number, instance.handle_stream, ready.balance, self._arrive)
+            acceptor = Acceptor(
+                sockets, number, instance.handle_stream, ready.balance, self._arrive, secured=self._secured[number]
+            )
             instance._servers = [acceptor]  # type: ignore[list-item] # of a server it uses `sockets` and `close`
             self._acceptors.append(acceptor)
 
@@ -156,7 +180,7 @@ class Servers:
             if isinstance(hook, NextLayerHook):
                 hooks.next_layer(hook.data)
             elif isinstance(hook, ClientConnectedHook):
-                hooks.client_connected(hook.client)
+                await hooks.client_connected(hook.client)
         except Exception as failure:
             log.error("hook_failed", hook=hook.name, error=type(failure).__name__, exc_info=failure)
 

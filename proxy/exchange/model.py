@@ -17,6 +17,7 @@ from proxy.exchange.history import History
 from proxy.exchange.prefixes import Finding
 from proxy.exchange.provider import NO_FACTS, UNKNOWN, CallFacts, Json, Operation, Provider, UsageReader
 from proxy.exchange.record import Outcome
+from proxy.exchange.tenant import NOBODY, Tenant
 from proxy.exchange.usage import Usage
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ class Exchange:
     client: str  # the caller's address, without port
     received_at: float  # monotonic seconds: the request's last byte (or its head, if the body is streamed)
     wall_time: float  # seconds since the epoch
+    tenant: Tenant = NOBODY
 
     # identify
     provider: Provider | None = None
@@ -239,6 +241,7 @@ class Exchange:
             client=self.client,
             received_at=received_at,
             wall_time=wall_time,
+            tenant=self.tenant,
             provider=self.provider,
             operation=self.operation,
             facts=self.facts,

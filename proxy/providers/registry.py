@@ -5,12 +5,12 @@ Patterns are tried once for each host that is met; what came of it is remembered
 immutable otherwise, and belongs to one snapshot of the settings.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from config.patterns import HostPattern
 from config.providers import load_providers
 from config.schema import ProviderHosts, Settings
 from proxy.exchange.provider import Provider
@@ -41,14 +41,7 @@ DIALECTS: Final[Mapping[str, Callable[[ProviderEntry], Provider]]] = MappingProx
     }
 )
 
-DEFAULT_PORTS: Final = (443, 80)  # of a pattern that names none
 REMEMBERED_HOSTS: Final = 4096  # met hosts, providers or not, whose patterns are not tried again
-
-# NAME or NAME:PORT, [V6] or [V6]:PORT, V6.
-_HOST: Final = re.compile(
-    r"(?:(?P<name>[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)*)\.?|\[(?P<v6>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?"
-    r"|(?P<bare>[0-9a-f]*:[0-9a-f.]*:[0-9a-f:.]*)"
-)
 
 
 class Registry:
@@ -59,7 +52,7 @@ class Registry:
         self._entries: dict[str, ProviderEntry] = {}
         self._providers: dict[str, Provider] = {}
         self._exact: dict[tuple[str, int], Provider] = {}
-        self._patterns: list[tuple[re.Pattern[str], tuple[int, ...], Provider]] = []
+        self._patterns: list[tuple[HostPattern, Provider]] = []
         self._hosts: dict[str, None] = {}  # in order, each once
         self._met: dict[tuple[str, int], Provider | None] = {}
         for entry in entries:
@@ -115,20 +108,23 @@ class Registry:
         self._entries.setdefault(entry.name, entry)
         self._providers.setdefault(entry.name, provider)
         for text in entry.hosts:
-            pattern, ports = _parse_host(text, setting=f"providers.{entry.name}.hosts")
-            self._hosts[pattern] = None
-            if "*" in pattern:
-                self._patterns.append((_compile(pattern), ports, provider))
+            try:
+                pattern = HostPattern.parse(text)
+            except ValueError as exc:
+                raise ValueError(f"providers.{entry.name}.hosts: {exc}") from exc
+            self._hosts[pattern.host] = None
+            if pattern.wildcard is not None:
+                self._patterns.append((pattern, provider))
                 continue
-            for port in ports:
-                self._exact.setdefault((pattern, port), provider)
+            for port in pattern.ports:
+                self._exact.setdefault((pattern.host, port), provider)
 
     def _remember(self, origin: tuple[str, int]) -> Provider | None:
         """The slow way: the name's other spellings, then the patterns."""
         host, port = origin[0].lower().removesuffix("."), origin[1]
         found = self._exact.get((host, port))
         if found is None:
-            matching = (p for pattern, ports, p in self._patterns if port in ports and pattern.fullmatch(host))
+            matching = (provider for pattern, provider in self._patterns if pattern.matches(host, port))
             found = next(matching, None)
         if len(self._met) >= REMEMBERED_HOSTS:
             del self._met[next(iter(self._met))]
@@ -157,19 +153,3 @@ def _base_path(name: str, hosts: ProviderHosts, base: ProviderEntry) -> str:
         return base.base_path if name == base.name else ""
     path = hosts.base_path.strip("/")
     return "/" + path if path else ""
-
-
-def _parse_host(text: str, *, setting: str) -> tuple[str, tuple[int, ...]]:
-    """A pattern in lower case, and the ports it is meant for. Raises ValueError, naming the setting."""
-    found = _HOST.fullmatch(text.strip().lower())
-    port = int(found["port"] or 443) if found else 0
-    if not found or not 0 < port <= 65_535:
-        raise ValueError(f"{setting}: {text!r} is not HOST or HOST:PORT; `*` may stand for labels of the host")
-    host = found["name"] or found["v6"] or found["bare"]
-    return host, (port,) if found["port"] else DEFAULT_PORTS
-
-
-def _compile(pattern: str) -> re.Pattern[str]:
-    """`*.` at the start stands for one or more labels; any other `*` for characters of one label, at least one."""
-    leading, rest = ("(?:[^.]+[.])+", pattern[2:]) if pattern.startswith("*.") else ("", pattern)
-    return re.compile(leading + "[^.]+".join(re.escape(part) for part in rest.split("*")))

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from config.schema import Upstream
 from proxy.exchange.errors import UpstreamError
+from proxy.upstream.guard import UNGUARDED, Guard
 from proxy.upstream.http2 import Http2Connection
 from proxy.upstream.liveness import notice_dead_peer
 from proxy.upstream.resolver import Resolver
@@ -25,9 +26,10 @@ _DEAD_PEER_S = 60.0  # calls notice it sooner, by HTTP/2's own pings: this is fo
 class Dialer:
     """Opens connections as the settings say."""
 
-    def __init__(self, settings: Upstream, resolver: Resolver) -> None:
+    def __init__(self, settings: Upstream, resolver: Resolver, guard: Guard = UNGUARDED) -> None:
         self._settings = settings
         self._resolver = resolver
+        self._guard = guard
 
     async def open(
         self, host: str, port: int, tls: ssl.SSLContext | None = None
@@ -51,14 +53,38 @@ class Dialer:
     async def _open(
         self, host: str, port: int, tls: ssl.SSLContext | None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._settings.proxy and not self._is_exempt(host):
+        self._guard.check_host(host, port)
+        if self._settings.proxy and self.goes_through_proxy(host):
             return await self._through_proxy(self._settings.proxy, host, port, tls)
         address = await self._resolver.address(host, port)
         name = host if tls is not None else None
         if address is not None:
             return await asyncio.open_connection(*address, ssl=tls, server_hostname=name)
-        connected = await _connected(host, port)
+        connected = await _connected(host, port, self._guard)
         return await asyncio.open_connection(sock=connected, ssl=tls, server_hostname=name)
+
+    async def address(self, host: str, port: int) -> tuple[str, int] | None:
+        """Where connections of others to this origin have to go; None: where they like. Raises UpstreamError."""
+        self._guard.check_host(host, port)
+        if self._guard.is_on and self.goes_through_proxy(host):
+            return None
+        address = await self._resolver.address(host, port)
+        if address is not None or not self._guard.is_on:
+            return address
+        with _translated():
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                with await _connected(host, port, self._guard) as reached:  # which of several answers shows here only
+                    found = reached.getpeername()
+        return str(found[0]), port
+
+    @property
+    def is_guarded(self) -> bool:
+        """Addresses are judged."""
+        return self._guard.is_on
+
+    def goes_through_proxy(self, host: str) -> bool:
+        """By way of the corporate proxy."""
+        return self._settings.proxy is not None and not self._is_exempt(host)
 
     def _is_exempt(self, host: str) -> bool:
         entries = [entry.strip().lower().lstrip(".") for entry in (self._settings.no_proxy or "").split(",")]
@@ -96,11 +122,14 @@ class Dialer:
         return reader, writer
 
 
-async def _connected(host: str, port: int) -> socket.socket:
+async def _connected(host: str, port: int, guard: Guard) -> socket.socket:
     """A socket that is connected to one of the host's addresses, tried in the system's order. An address that does not
     answer (IPv6 that leads nowhere, most often) holds the next one up for a second, not for the whole deadline."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if guard.is_on:
+        permitted = guard.chosen(host, port, [str(entry[4][0]) for entry in found])
+        found = [entry for entry in found if entry[4][0] in permitted]
     for family, kind, protocol, _, address in found[:-1]:
         with contextlib.suppress(OSError):
             async with asyncio.timeout(_NEXT_ADDRESS_S):

@@ -30,8 +30,13 @@ _SLACK_S: Final = 1.0
 class Http1Lane(Lane):
     """See the module."""
 
-    def __init__(self, settings: Upstream, host: str, address: tuple[str, int] | None) -> None:
+    def __init__(
+        self, settings: Upstream, host: str, address: tuple[str, int] | None, usable_s: float | None = None
+    ) -> None:
+        """`usable_s`: so long new calls may go to this address; None: as long as it is in use."""
         super().__init__()
+        self._usable_until = None if usable_s is None else time.monotonic() + usable_s
+        self._is_usable = True
         self._settings = settings
         self._client = _client(settings, host, address)
         self._bodies: set[UpstreamBody] = set()
@@ -39,7 +44,7 @@ class Http1Lane(Lane):
 
     @property
     def is_usable(self) -> bool:
-        return True
+        return self._is_usable
 
     @property
     def is_open(self) -> bool:
@@ -110,6 +115,8 @@ class Http1Lane(Lane):
         return builder
 
     def check(self, now: float) -> None:
+        if self._usable_until is not None and now > self._usable_until:
+            self._is_usable = False
         for body in list(self._bodies):
             body.check(now, self._settings.idle_timeout_s)
 

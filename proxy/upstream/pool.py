@@ -19,6 +19,7 @@ from proxy.exchange.errors import UpstreamError
 from proxy.exchange.model import Request, Response
 from proxy.tasks import TaskSet
 from proxy.upstream.dial import Dialer
+from proxy.upstream.guard import UNGUARDED, Guard
 from proxy.upstream.http1_lane import Http1Lane
 from proxy.upstream.http2_lane import Http2Lane
 from proxy.upstream.origin import HTTP1, HTTP2, Lane, Origin
@@ -26,6 +27,7 @@ from proxy.upstream.resolver import Resolver
 from proxy.upstream.sockets import open_connections
 
 _CLOCK_S = 1.0
+_JUDGED_FOR_S = 60.0  # an address that was looked up and judged; names move
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,10 @@ class OriginUse:
 class Pool:
     """Connections to all origins, for one settings snapshot."""
 
-    def __init__(self, settings: Upstream, resolver: Resolver) -> None:
+    def __init__(self, settings: Upstream, resolver: Resolver, guard: Guard = UNGUARDED) -> None:
         self._settings = settings
         self._resolver = resolver
-        self.dialer = Dialer(settings, resolver)
+        self.dialer = Dialer(settings, resolver, guard)
         self._origins: dict[tuple[str, str, int], Origin] = {}
         self._tasks = TaskSet()
         self._closed = False
@@ -119,16 +121,27 @@ class Pool:
             if origin.protocol != HTTP1:
                 await self._dial(origin)
             if origin.protocol == HTTP1:
-                address = await self._resolver.address(origin.host, origin.port)
-                if address is None:
-                    self._tasks.spawn(self._resolver.look_up(origin.host, origin.port), name="look up")
-                origin.lanes.append(Http1Lane(self._settings, origin.host, address))
+                origin.lanes.append(await self._http1_lane(origin))
         except UpstreamError as failure:
             origin.failures += 1
             origin.failure = failure
         finally:
             origin.dialing -= 1
             origin.changed.set()
+
+    async def _http1_lane(self, origin: Origin) -> Http1Lane:
+        dialer = self.dialer
+        address = await dialer.address(origin.host, origin.port)
+        if address is None:
+            self._tasks.spawn(self._resolver.look_up(origin.host, origin.port), name="look up")
+        if not dialer.is_guarded:
+            return Http1Lane(self._settings, origin.host, address)
+        settings = self._settings
+        if not dialer.goes_through_proxy(origin.host):
+            settings = settings.model_copy(update={"proxy": None})
+        # What is not taken from the exempt hosts here must not be looked up and dialled by another's reading of them.
+        settings = settings.model_copy(update={"no_proxy": None})
+        return Http1Lane(settings, origin.host, address, usable_s=_JUDGED_FOR_S)
 
     async def _dial(self, origin: Origin) -> None:
         context = self.tls_context("h2", "http/1.1")

@@ -14,6 +14,7 @@ import mitmproxy_rs
 
 from config.schema import split_address
 from proxy.exchange.errors import UpstreamError
+from proxy.upstream.guard import UNGUARDED, Guard
 
 _KEEP_S = 30.0  # providers' records live for a minute or less
 _MAX_NAMES = 1024
@@ -29,14 +30,16 @@ class _Answer:
 class Resolver:
     """Addresses for origins. `ignore_hosts_file`: ask DNS alone."""
 
-    def __init__(self, fixed: dict[str, str], *, ignore_hosts_file: bool) -> None:
+    def __init__(self, fixed: dict[str, str], *, ignore_hosts_file: bool, guard: Guard = UNGUARDED) -> None:
+        self._guard = guard
         self._fixed = {host.lower(): split_address(address) for host, address in fixed.items()}
         self._dns = mitmproxy_rs.dns.DnsResolver(use_hosts_file=False) if ignore_hosts_file else None
         self._answers: dict[str, _Answer] = {}
         self._looked_up: dict[str, _Answer] = {}  # only for counting connections
 
     async def address(self, host: str, port: int) -> tuple[str, int] | None:
-        """Where to connect to, or None to use the system's lookup. Raises UpstreamError when DNS has no answer."""
+        """Where to connect to, or None to use the system's lookup. Raises UpstreamError when DNS has no answer, or none
+        that may be dialled."""
         if (fixed := self._fixed.get(host)) is not None:
             return fixed
         if self._dns is None or _is_address(host):
@@ -53,7 +56,7 @@ class Resolver:
             answer = self._answers[host] = _Answer(tuple(found), now + _KEEP_S)
         if not answer.addresses:
             raise UpstreamError("dns_error", "the origin's name has no address", sent=False)
-        return answer.addresses[0], port
+        return self._guard.chosen(host, port, answer.addresses)[0], port
 
     def known_addresses(self, host: str, port: int) -> list[tuple[str, int]]:
         """Where connections to this origin can lead, without asking anybody; for counting only."""

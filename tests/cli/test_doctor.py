@@ -12,7 +12,6 @@ import pytest
 
 from config.schema import Admin, Listener, Settings
 from proxy import runtime
-from proxy.cli.ca import FOLDER
 from proxy.cli.checkup import Finding, Level, check, excepts
 from proxy.cli.machine import (
     Authority,
@@ -28,6 +27,7 @@ from proxy.cli.machine import (
 from proxy.edge.ca import load_or_create
 from proxy.edge.runtimes import Kind, describe, variables
 from proxy.edge.trust import TrustFiles, write_trust
+from proxy.identity import OWN_FOLDER
 from proxy.runtime import BoundListener, Runtime
 from tests.cli.conftest import Run
 
@@ -270,8 +270,8 @@ def test_an_address_answers_when_something_listens() -> None:
 
 def test_looking_finds_the_proxy_its_authority_and_who_trusts_it(tmp_path: Path) -> None:
     now = datetime.now(UTC)
-    authority = load_or_create(tmp_path / FOLDER, ["a.example"], now)
-    trust = write_trust(authority, tmp_path / FOLDER, [])
+    authority = load_or_create(tmp_path / OWN_FOLDER, ["a.example"], now)
+    trust = write_trust(authority, tmp_path / OWN_FOLDER, [])
     settings = Settings(
         data_dir=tmp_path, listeners=(Listener(address="127.0.0.1:0"),), admin=Admin(address="127.0.0.1:0")
     )
@@ -291,8 +291,8 @@ def test_looking_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_damaged_authority_is_seen(tmp_path: Path) -> None:
-    (tmp_path / FOLDER).mkdir()
-    (tmp_path / FOLDER / "skinflint-ca.pem").write_text("nonsense")
+    (tmp_path / OWN_FOLDER).mkdir()
+    (tmp_path / OWN_FOLDER / "skinflint-ca.pem").write_text("nonsense")
     seen = look(Settings(data_dir=tmp_path), ["a.example"], {}, datetime.now(UTC))
     assert seen.authority is not None
     assert "not a certificate" in seen.authority.problem
@@ -324,7 +324,7 @@ def test_the_command_finds_a_running_proxy(
     folder = home / "data"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        trust = TrustFiles.in_directory(folder / FOLDER)
+        trust = TrustFiles.in_directory(folder / OWN_FOLDER)
         running = replace(
             _runtime(BoundListener("regular", address)),
             pid=os.getpid(),

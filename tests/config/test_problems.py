@@ -173,7 +173,7 @@ def test_a_mistake_is_told_although_a_higher_layer_covers_it(problems: Problems)
 
 def test_flags_name_themselves(problems: Problems) -> None:
     assert problems(flags={"--listen": ["8080"], "--admin": ["x"], "--profile": ["dev"]}) == [
-        '--profile: profile: got "dev"; allowed: production, development',
+        '--profile: profile: got "dev"; allowed: production, development, gateway',
         ('--listen: listeners[0].address: got "8080"; ' + ADDRESS_FORM),
         ('--admin: admin.address: got "x"; ' + ADDRESS_FORM),
     ]

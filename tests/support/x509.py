@@ -14,6 +14,8 @@ _LIFETIME = timedelta(days=2)
 
 
 def _alternative(name: str) -> x509.GeneralName:
+    if "://" in name:
+        return x509.UniformResourceIdentifier(name)
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:
