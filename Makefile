@@ -8,7 +8,7 @@ NODE_RIVALS := bench/rivals
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: setup demo run test lint types format lock bench soak budget semantic-report clean clients node-clients rivals
+.PHONY: setup demo run test lint types format lock bench soak budget image semantic-report clean clients node-clients rivals
 setup: $(VENV)/.ready
 clients: $(CLIENTS)/.ready
 node-clients: $(NODE)/node_modules/.ready
@@ -56,6 +56,7 @@ test: setup clients $(if $(shell command -v npm),node-clients)
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile
 
 types: setup
 	$(BIN)/mypy
@@ -79,6 +80,11 @@ reliability: setup
 budget: setup
 	$(BIN)/python -m bench.budget
 
+# By docker, podman or buildah; prints how large it is and how long it takes to be ready. Needs Python, no environment.
+# IMAGE_ARGS are the build's: IMAGE_ARGS="--build-arg EXTRAS='postgresql semantic'"
+image:
+	$(PYTHON) deploy/image/build.py $(IMAGE_ARGS)
+
 # Precision and recall of semantic answers on the labelled pairs.
 semantic-report: setup
 	$(BIN)/python -m tests.semantic.report
@@ -89,10 +95,12 @@ lock: setup
 	$(LOCK) --universal --python-version 3.12 pyproject.toml -o requirements/run.txt
 	$(LOCK) --universal --python-version 3.12 --group dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --universal --python-version 3.12 requirements/build.in -o requirements/build.txt
+	$(LOCK) --universal --python-version 3.12 requirements/postgresql.in -o requirements/postgresql.txt
+	$(LOCK) --universal --python-version 3.12 requirements/semantic.in -o requirements/semantic.txt
 	$(LOCK) --python-version 3.13 requirements/clients.in -o requirements/clients.txt
 	$(LOCK) --python-version 3.13 requirements/rivals.in -o requirements/rivals.txt
 	npm install --prefix $(NODE) --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 	npm install --prefix $(NODE_RIVALS) --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(RIVALS) $(NODE)/node_modules $(NODE_RIVALS)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(CLIENTS) $(RIVALS) $(NODE)/node_modules $(NODE_RIVALS)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
