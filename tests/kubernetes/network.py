@@ -1,0 +1,41 @@
+"""A pod's network, and "the internet" at the other end of its cable: both families, one hop."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.support.netns import Namespace, namespace
+
+POD_4, POD_6 = "192.0.2.2", "2001:db8::2"
+INTERNET_4, INTERNET_6 = "192.0.2.10", "2001:db8::10"
+EXCEPTED_4, EXCEPTED_6 = "198.51.100.10", "2001:db8:1::10"  # more addresses of the internet, for exceptions
+METADATA = "169.254.169.254"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Both ends."""
+
+    pod: Namespace
+    internet: Namespace
+
+
+@contextlib.contextmanager
+def network(label: str) -> Iterator[Network]:
+    """Two namespaces that see each other, and nothing else."""
+    with namespace(f"{label}-pod") as pod, namespace(f"{label}-net") as internet:
+        _ip(pod, f"link add eth0 type veth peer name eth0 netns {internet.name}")
+        for here, four, six in ((pod, POD_4, POD_6), (internet, INTERNET_4, INTERNET_6)):
+            _ip(here, f"addr add {four}/24 dev eth0")
+            _ip(here, f"-6 addr add {six}/64 dev eth0 nodad")
+            _ip(here, "link set eth0 up")
+        _ip(pod, f"route add default via {INTERNET_4}")
+        _ip(pod, f"-6 route add default via {INTERNET_6}")
+        for address in (EXCEPTED_4, METADATA):
+            _ip(internet, f"addr add {address}/32 dev lo")
+        _ip(internet, f"-6 addr add {EXCEPTED_6}/128 dev lo nodad")
+        yield Network(pod, internet)
+
+
+def _ip(where: Namespace, arguments: str) -> None:
+    where.run("ip", *arguments.split())
