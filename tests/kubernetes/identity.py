@@ -21,7 +21,9 @@ def setpriv(container: Object, pod: Object) -> list[str]:
     bounding = ",".join(["-all", *(f"+{each}" for each in _capabilities(own))])
     command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", f"--bounding-set={bounding}"]
     command += ["--inh-caps=-all", "--ambient-caps=-all"]
-    return [*command, "--no-new-privs"] if own.get("allowPrivilegeEscalation") is False else command
+    if own.get("allowPrivilegeEscalation") is False:
+        command.append("--no-new-privs")
+    return [*command, "env"]  # setpriv itself still has its capabilities when it looks for what it starts
 
 
 def _capabilities(context: Object) -> list[str]:

@@ -19,11 +19,14 @@ BOTH = "api.openai.com"
 IPV4_ALONE = "eu.api.openai.com"
 IPV6_ALONE = "us.api.openai.com"
 WEBSITE = "www.example.test"  # no provider
+FOREIGN = "bank.example.test"
+BELOW = "below.api.openai.com"
 _RECORDS = {
     **dict.fromkeys([*HOSTS, WEBSITE], f"{INTERNET_4} {INTERNET_6}"),
     IPV4_ALONE: INTERNET_4,
     IPV6_ALONE: INTERNET_6,
-    "excepted.example.test": f"{EXCEPTED_4} {EXCEPTED_6}",
+    FOREIGN: INTERNET_4,
+    BELOW: INTERNET_4,
 }
 
 
@@ -40,12 +43,12 @@ class Internet:
 def internet(where: Namespace, authority: Certificates) -> Iterator[Internet]:
     """Serve until the block is left."""
     thread = LoopThread("internet", where.file)
-    stack = contextlib.AsyncExitStack()
     listen = (INTERNET_4, INTERNET_6, EXCEPTED_4, EXCEPTED_6, METADATA)
     try:
-        asked = thread.run(stack.enter_async_context(dns(_RECORDS, INTERNET_4)))
-        with providers(authority, Options(events=8), where.file, port=443, listen=listen) as provider:
+        with (
+            thread.within(dns(_RECORDS, INTERNET_4)) as asked,
+            providers(authority, Options(events=8), where.file, port=443, listen=listen) as provider,
+        ):
             yield Internet(provider, thread, asked)
     finally:
-        thread.run(stack.aclose())
         thread.close()

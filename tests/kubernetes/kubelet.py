@@ -70,14 +70,18 @@ class RunningPod:
 
     def inside(self, name: str, *command: str) -> list[str]:
         """The command line of one more process in a container that runs, as `kubectl exec` makes it."""
-        enter = ["nsenter", f"--target={self.process(name).popen.pid}", "--net", "--mount", "--root", "--wd=/"]
+        main = self.process(name).popen.pid
+        enter = ["nsenter", f"--target={main}", "--net", "--mount", "chroot", f"/proc/{main}/root"]
         return [*enter, *setpriv(self.container(name), self.pod), *command]
 
-    def exec(self, name: str, *command: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess:
-        """Run it there to its end."""
+    def exec(
+        self, name: str, *command: str, text_in: str = "", environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it there to its end. `environ`: instead of the container's variables."""
         return subprocess.run(
             self.inside(name, *command),
             env=self.environment(name) if environ is None else {**_ENVIRONMENT, **environ},
+            input=text_in,
             capture_output=True,
             check=False,
             text=True,
@@ -108,8 +112,11 @@ class RunningPod:
 
     def stop_all(self) -> None:
         """In reverse: sidecars last."""
-        for name in reversed(list(self._running)):
-            self.stop(name)
+        spec = section(self.pod, "spec")
+        every = [*sections(spec, "initContainers"), *sections(spec, "containers")]
+        for each in reversed(every):
+            if text(each, "name") in self._running:
+                self.stop(text(each, "name"))
 
     def _started(self, name: str) -> contextlib.AbstractContextManager[RunningProcess]:
         container, environ = self.container(name), self.environment(name)

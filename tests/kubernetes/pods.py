@@ -28,7 +28,7 @@ EXTRA_CA = "our-roots"
 _SETTINGS: Mapping[str, object] = {
     "image": "skinflint:1",
     "labels": {"team": "example.com/team"},
-    "settings": {"ledger": {"flush_s": 0.05}, "drain": {"timeout_s": 5}},
+    "settings": {"ledger": {"flush_s": 0.05}, "drain": {"timeout_s": 5}, "cache": {"sampling": "any"}},
 }
 
 
@@ -40,7 +40,7 @@ def images(programs: Path) -> dict[str, Image]:
     runtimes = [clients.parents[1], clients.parents[1].resolve(), _base(clients)] if clients else []
     return {
         "skinflint:1": Image((str(here / "bin" / "skinflint"),), (here, here.resolve(), interpreter, *_sources())),
-        "app:1": Image(("sleep", "infinity"), (programs, ROOT / "tests", *runtimes)),
+        "app:1": Image(("sleep", "infinity"), (programs, ROOT / "tests", interpreter, *runtimes)),
     }
 
 

@@ -51,6 +51,15 @@ class LoopThread:
 
         return self.run(called())
 
+    @contextlib.contextmanager
+    def within[T](self, manager: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
+        """Enter an asynchronous context there, until the block is left."""
+        stack = contextlib.AsyncExitStack()
+        try:
+            yield self.run(stack.enter_async_context(manager))
+        finally:
+            self.run(stack.aclose())
+
     def close(self) -> None:
         """End the loop and the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
