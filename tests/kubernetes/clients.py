@@ -178,7 +178,8 @@ def built(programs: Path, name: str) -> Path:
 def build(programs: Path) -> None:
     """Compile what has to be, as far as there are compilers."""
     if go := shutil.which("go"):
-        environ = {"PATH": "/usr/bin:/bin", "HOME": str(programs), "GOCACHE": str(programs / "go"), "GO111MODULE": "off"}
+        cache = {"HOME": str(programs), "GOCACHE": str(programs / "go")}
+        environ = {"PATH": "/usr/bin:/bin", "GO111MODULE": "off", **cache}
         command = [go, "build", "-o", str(programs / "calls"), str(PROGRAMS / "calls.go")]
         subprocess.run(command, env=environ, cwd=programs, check=True, capture_output=True, timeout=100)
     if javac := shutil.which("javac"):

@@ -7,9 +7,9 @@ less what is dropped; anybody else has none. Seccomp and AppArmor profiles are n
 from proxy.injector.document import Object, section, texts
 
 _DEFAULT = (
-    "chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write"
-    " setfcap"
-).split()
+    *("chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap", "net_bind_service"),
+    *("net_raw", "sys_chroot", "mknod", "audit_write", "setfcap"),
+)
 
 
 def setpriv(container: Object, pod: Object) -> list[str]:

@@ -177,4 +177,3 @@ def _is_in_its_root(process: RunningProcess) -> bool:
         return Path(f"/proc/{process.popen.pid}/root").readlink() != Path("/")
     except FileNotFoundError:
         return False
-

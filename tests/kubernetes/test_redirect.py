@@ -90,7 +90,9 @@ def test_excepted_networks_are_reached_directly(made: Applied, address: str) -> 
 @pytest.mark.parametrize("address", [INTERNET_4, f"[{INTERNET_6}]"])
 def test_other_hosts_keep_their_own_certificate(made: Applied, address: str) -> None:
     assert not is_intercepted(made, APP, address, WEBSITE)
-    done = made.pod.exec(APP, "curl", "-sS", "-m", "20", "--resolve", f"{WEBSITE}:443:{address}", f"https://{WEBSITE}/x")
+    done = made.pod.exec(
+        APP, "curl", "-sS", "-m", "20", "--resolve", f"{WEBSITE}:443:{address}", f"https://{WEBSITE}/x"
+    )
     assert '"target":"/x"' in done.stdout, done.stderr
 
 

@@ -6,7 +6,6 @@ show certificates that the sidecar's intermediate key has signed: as whoever has
 
 import asyncio
 import re
-import ssl
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -70,9 +69,7 @@ async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 @pytest.mark.parametrize("client", JUDGES)
-def test_a_stolen_key_is_worth_no_more_than_the_providers_names(
-    made: Applied, urls: list[str], client: str
-) -> None:
+def test_a_stolen_key_is_worth_no_more_than_the_providers_names(made: Applied, urls: list[str], client: str) -> None:
     judgements = made.clients.judge(client, urls)
     for (case, _, _, is_right), judgement in zip(CASES, judgements, strict=True):
         assert (judgement == TRUSTED) == is_right, f"{case}: {judgement}"
@@ -112,7 +109,8 @@ def test_the_key_is_the_sidecars_alone_and_in_memory(made: Applied) -> None:
 
 def test_no_file_of_the_application_holds_the_key(made: Applied) -> None:
     key = (made.pod.volume(CA_VOLUME) / KEY_FILE).read_bytes().splitlines()[1]
-    secrets = [key, *((made.pod.volume(DATA_VOLUME) / name).read_bytes() for name in ("fingerprint.key", "admin.token"))]
+    kept = made.pod.volume(DATA_VOLUME)
+    secrets = [key, *((kept / name).read_bytes() for name in ("fingerprint.key", "admin.token"))]
     root = Path(f"/proc/{made.pod.process(APP).popen.pid}/root")
     files = [file for folder in ("etc", "run", "tmp", "var") for file in (root / folder).rglob("*") if file.is_file()]
     assert root / f"{TRUST_DIR[1:]}/bundle.pem" in files
@@ -133,9 +131,10 @@ def test_the_overlaid_store_serves_a_client_without_any_variable(made: Applied, 
 
 
 def test_the_sidecars_own_file_system_is_read_only_but_for_its_volumes(made: Applied) -> None:
-    script = "for each in /x /tmp/x /etc/x /var/lib/skinflint/x /etc/skinflint/trust/x; do touch $each && echo $each; done"
-    done = made.pod.exec(SIDECAR, "sh", "-c", script)
-    assert done.stdout.split() == ["/var/lib/skinflint/x", "/etc/skinflint/trust/x"]
+    volumes = ["/var/lib/skinflint/x", "/etc/skinflint/trust/x"]
+    script = 'for each in "$@"; do touch $each && echo $each && rm $each; done'
+    done = made.pod.exec(SIDECAR, "sh", "-c", script, "sh", "/x", "/tmp/x", "/etc/x", *volumes)
+    assert done.stdout.split() == volumes
 
 
 def _mounts(made: Applied, container: str) -> list[str]:

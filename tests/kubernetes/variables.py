@@ -1,4 +1,4 @@
-"""A container's variables as the kubelet makes them: in order, with references, from the pod itself and from Secrets. Pure.
+"""A container's variables as the kubelet makes them: in order, with references, from the pod and from Secrets. Pure.
 
 Rules: `$(NAME)` becomes the value of an earlier variable or of a Service's; `$$` is one `$`; a name that is not known
 stays as it was written.

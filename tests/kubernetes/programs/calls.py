@@ -3,6 +3,7 @@
 Each line of standard input is one wish, as JSON: `{"client": …, "host": …, "prompt": …}` for the same call twice, or
 `{"client": …, "url": …}` for whether a server is trusted. Each is answered by one line.
 """
+# ruff: noqa: PLC0415 - a client is imported when it is asked for: all of them take seconds
 
 import asyncio
 import json
@@ -66,9 +67,7 @@ def by_gemini(_host: str, prompt: str) -> Iterator[Answer]:
 
     client = genai.Client(api_key=KEY)
     for _ in range(2):
-        made = client.models.generate_content(
-            model="gemini-2.5-flash", contents=prompt, config={"temperature": 0}
-        )
+        made = client.models.generate_content(model="gemini-2.5-flash", contents=prompt, config={"temperature": 0})
         headers = {name.lower(): value for name, value in (made.sdk_http_response.headers or {}).items()}
         yield answer(200, headers.get(FIELD), made.text)
 
