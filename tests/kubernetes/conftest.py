@@ -34,7 +34,7 @@ class Applied:
         return sum(prompt.encode() in call.body for call in list(self.internet.provider.calls))
 
 
-type Apply = Callable[[Object], AbstractContextManager[Applied]]
+type Apply = Callable[..., AbstractContextManager[Applied]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,12 +56,15 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def apply(authority: Certificates, programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Apply:
-    """Applies a pod: `with apply(document) as made:`."""
+    """Applies a pod: `with apply(document) as made:`. `has_ipv4=False`: in a cluster that has IPv6 alone."""
 
     @contextlib.contextmanager
-    def made(document: Object) -> Iterator[Applied]:
+    def made(document: Object, *, has_ipv4: bool = True) -> Iterator[Applied]:
         directory = tmp_path_factory.mktemp("node")
-        with network(f"k{next(_numbers)}") as between, internet(between.internet, authority) as outside:
+        with (
+            network(f"k{next(_numbers)}", has_ipv4=has_ipv4) as between,
+            internet(between.internet, authority) as outside,
+        ):
             roots = {EXTRA_CA: {"ca.crt": authority.ca.read_text()}}
             node = Node(between, images(programs), directory, roots)
             with applied(document, node) as pod, contextlib.ExitStack() as stack:

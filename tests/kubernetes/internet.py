@@ -32,11 +32,10 @@ _RECORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Internet:
-    """The providers, an event loop beside them for more servers, and the names that were asked of DNS."""
+    """The providers, and an event loop beside them for more servers."""
 
     provider: Providers
     thread: LoopThread
-    asked: list[str]
 
 
 @contextlib.contextmanager
@@ -46,9 +45,10 @@ def internet(where: Namespace, authority: Certificates) -> Iterator[Internet]:
     listen = (INTERNET_4, INTERNET_6, EXCEPTED_4, EXCEPTED_6, METADATA)
     try:
         with (
-            thread.within(dns(_RECORDS, INTERNET_4)) as asked,
+            thread.within(dns(_RECORDS, INTERNET_4)),
+            thread.within(dns(_RECORDS, INTERNET_6)),
             providers(authority, Options(events=8), where.file, port=443, listen=listen) as provider,
         ):
-            yield Internet(provider, thread, asked)
+            yield Internet(provider, thread)
     finally:
         thread.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from proxy.injector.document import Object, elements, section, sections, text, texts
 from tests.kubernetes.identity import setpriv
-from tests.kubernetes.network import INTERNET_4, POD_4, Network
+from tests.kubernetes.network import Network
 from tests.kubernetes.probes import probe
 from tests.kubernetes.rootfs import Image, script
 from tests.kubernetes.variables import Secrets, expanded, variables
@@ -102,7 +102,7 @@ class RunningPod:
         self._processes[name], self._running[name] = started, process
         wait_until(lambda: _is_in_its_root(process), f"{name} is in its own root", process=process)
         if check := section(self.container(name), "startupProbe"):
-            probe(check, POD_4, self.network.internet, process)
+            probe(check, self.network.pod_address, self.network.internet, process)
 
     def stop(self, name: str) -> int:
         """SIGTERM; returns the exit status."""
@@ -140,7 +140,7 @@ class RunningPod:
 def applied(pod: Object, node: Node) -> Iterator[RunningPod]:
     """The pod, until the block is left."""
     spec = section(pod, "spec")
-    _write_etc(node.directory / "etc", pod)
+    _write_etc(node.directory / "etc", pod, node.network)
     for each in sections(section(spec, "securityContext"), "sysctls"):
         path = "/proc/sys/" + text(each, "name").replace(".", "/")
         node.network.pod.run("sh", "-c", 'printf %s "$1" > "$2"', "sh", text(each, "value"), path)
@@ -157,7 +157,7 @@ def applied(pod: Object, node: Node) -> Iterator[RunningPod]:
             made.stop_all()
 
 
-def _write_etc(folder: Path, pod: Object) -> None:
+def _write_etc(folder: Path, pod: Object, network: Network) -> None:
     """The files that the kubelet writes for all containers of a pod."""
     folder.mkdir(parents=True)
     name = text(section(pod, "metadata"), "name")
@@ -165,10 +165,15 @@ def _write_etc(folder: Path, pod: Object) -> None:
         f"{text(each, 'ip')}\t{'\t'.join(texts(each, 'hostnames'))}"
         for each in sections(section(pod, "spec"), "hostAliases")
     ]
-    lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback", f"{POD_4}\t{name}", *aliases]
+    lines = [
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        f"{network.pod_address}\t{name}",
+        *aliases,
+    ]
     (folder / "hosts").write_text("\n".join(lines) + "\n")
     (folder / "hostname").write_text(f"{name}\n")
-    (folder / "resolv.conf").write_text(f"nameserver {INTERNET_4}\noptions ndots:5\n")
+    (folder / "resolv.conf").write_text(f"nameserver {network.nameserver}\noptions ndots:5\n")
 
 
 def _is_in_its_root(process: RunningProcess) -> bool:

@@ -9,7 +9,7 @@ from tests.kubernetes.clients import ANY_HOST, OWN_HOST
 from tests.kubernetes.conftest import Applied, Apply
 from tests.kubernetes.internet import BOTH, IPV4_ALONE, IPV6_ALONE, WEBSITE
 from tests.kubernetes.ledger import settled
-from tests.kubernetes.pods import APP, SIDECAR, admitted, application
+from tests.kubernetes.pods import APP, NAME, NAMESPACE, NODE, SIDECAR, admitted, application
 
 KEY = ["-H", "authorization: Bearer sk-test"]
 MODELS = ["curl", "-fsS", "-m", "20", *KEY, "https://api.mistral.ai/v1/models"]
@@ -57,3 +57,11 @@ def test_other_hosts_never_come_to_the_sidecar(made: Applied) -> None:
     assert orjson.loads(body)["target"] == "/somewhere"
     assert address not in ("127.0.0.1", "::1")
     assert WEBSITE not in made.pod.process(SIDECAR).output
+
+
+def test_every_row_says_pod_namespace_node_workload_and_the_chosen_labels(made: Applied, prompt: str) -> None:
+    made.clients.ask("curl", BOTH, prompt)
+    labels = {"pod": NAME, "namespace": NAMESPACE, "node": NODE, "workload": "Deployment/web", "team": "search"}
+    for outcome in ("miss", "hit"):
+        rows = settled(made.pod, 1, operation="chat", outcome=outcome)
+        assert all(row["labels"] == labels for row in rows)
