@@ -19,7 +19,8 @@ def setpriv(container: Object, pod: Object) -> list[str]:
     user, group = (own.get(key, shared.get(key, 0)) for key in ("runAsUser", "runAsGroup"))
     assert not (own.get("runAsNonRoot", shared.get("runAsNonRoot")) and user == 0), "it must not run as root"
     bounding = ",".join(["-all", *(f"+{each}" for each in _capabilities(own))])
-    command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", f"--bounding-set={bounding}"]
+    groups = f"--groups={shared['fsGroup']}" if "fsGroup" in shared else "--clear-groups"
+    command = ["setpriv", f"--reuid={user}", f"--regid={group}", groups, f"--bounding-set={bounding}"]
     command += ["--inh-caps=-all", "--ambient-caps=-all"]
     if own.get("allowPrivilegeEscalation") is False:
         command.append("--no-new-privs")

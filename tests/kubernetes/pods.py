@@ -22,7 +22,7 @@ from tests.support.processes import ROOT, clients_python
 
 NAMESPACE, NODE, NAME = "shop", "node-7", "web-7d4b9c-x2x4z"
 APP, SIDECAR = "app", "skinflint"
-USER = 2000  # of the application
+USER, GROUP = 2000, 3000  # of the application, and of the pod's volumes
 EXTRA_CA = "our-roots"
 
 _SETTINGS: Mapping[str, object] = {
@@ -64,7 +64,7 @@ def application(
         "kind": "Pod",
         "metadata": {"name": NAME, "labels": labels, "annotations": prefixed, "ownerReferences": [owner]},  # type: ignore[dict-item]
         "spec": {
-            "securityContext": {"runAsUser": USER, "runAsGroup": USER},
+            "securityContext": {"runAsUser": USER, "runAsGroup": USER, "fsGroup": GROUP},
             "containers": [dict(each) for each in containers] or [{"name": APP, "image": "app:1"}],
             **spec,
         },  # type: ignore[dict-item]

@@ -1,10 +1,11 @@
 """A pod's volumes as directories of this machine, as the kubelet makes them.
 
-Rules: an emptyDir is everybody's (mode 0777), and one of medium Memory is in memory; a ConfigMap's files are links into
-a directory that is exchanged as a whole. Nothing outlives the block.
+Rules: an emptyDir is everybody's (mode 0777), one of medium Memory is in memory, and files in it are the fsGroup's if
+there is one; a ConfigMap's files are links into a folder that is exchanged as a whole. Nothing outlives the block.
 """
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,9 @@ def volumes(pod: Object, directory: Path, config_maps: ConfigMaps) -> Iterator[d
                 made[name] = directory / name
                 made[name].mkdir(parents=True)
             made[name].chmod(0o777)
+            if isinstance(group := section(section(pod, "spec"), "securityContext").get("fsGroup"), int):
+                os.chown(made[name], 0, group)
+                made[name].chmod(0o2777)
             if reference := section(volume, "configMap"):
                 made[name].chmod(0o755)
                 _place(made[name], config_maps[text(reference, "name")], sections(reference, "items"))
