@@ -18,11 +18,11 @@ from proxy.demo.certificates import Certificates
 from proxy.edge.ca import KEY_FILE, CertificateAuthority, load
 from proxy.edge.trust import TRUSTSTORE_PASSWORD, TrustFiles, certificates, trusted_sources
 from proxy.injector.names import CA_VOLUME, DATA_VOLUME, TRUST_DIR, TRUST_VOLUME, USER
-from tests.kubernetes.clients import JUDGES, TRUSTED, Clients
+from tests.kubernetes.clients import JUDGES, TRUSTED
 from tests.kubernetes.conftest import Applied, Apply
 from tests.kubernetes.internet import BELOW, BOTH, FOREIGN, WEBSITE
 from tests.kubernetes.network import INTERNET_4
-from tests.kubernetes.pods import APP, EXTRA_CA, GROUP, SIDECAR, admitted, application
+from tests.kubernetes.pods import APP, GROUP, SIDECAR, admitted, application
 from tests.support.leaves import context_for
 from tests.support.origins import origin
 
@@ -37,20 +37,9 @@ CASES = (
 WHY = re.compile(r"subtree violation|constraint|not authorized to sign|not permitted", re.IGNORECASE)
 
 
-OTHER = {
-    "name": "other",
-    "image": "app:1",
-    "env": [{"name": "SSL_CERT_FILE", "value": "/mine/ca.crt"}],
-    "volumeMounts": [{"name": "mine", "mountPath": "/mine", "readOnly": True}],
-}
-ASKED = {"skinflint.dev/system-store": "true", "skinflint.dev/exclude-containers": "other"}
-
-
 @pytest.fixture(scope="module")
 def made(apply: Apply) -> Iterator[Applied]:
-    mine = {"name": "mine", "configMap": {"name": EXTRA_CA}}
-    pod = application("redirect", {"name": APP, "image": "app:1"}, OTHER, annotations=ASKED, volumes=[mine])
-    with apply(admitted(pod)) as running:
+    with apply(admitted(application("redirect", annotations={"skinflint.dev/system-store": "true"}))) as running:
         yield running
 
 
@@ -139,18 +128,6 @@ def test_the_application_cannot_change_what_it_trusts(made: Applied) -> None:
 def test_the_overlaid_store_serves_a_client_without_any_variable(made: Applied, host: str) -> None:
     done = made.pod.exec(APP, "curl", "-sS", "-m", "20", "-o", "/dev/null", f"https://{host}/v1/models", environ={})
     assert done.returncode == 0, done.stderr
-
-
-def test_a_container_that_trusts_other_roots_is_refused_once_and_then_passed_through(
-    made: Applied, prompt: str, programs: Path, tmp_path: Path
-) -> None:
-    """An excluded one, or one with variables of its own: its calls come to the sidecar like all of the pod's."""
-    clients = Clients(made.pod, programs, tmp_path, "other")
-    with pytest.raises(AssertionError, match="certificate signed by unknown authority"):
-        clients.ask("go", BOTH, prompt)
-    answers = clients.ask("go", BOTH, prompt)
-    assert [(each.status, each.cache) for each in answers] == [(200, ""), (200, "")]
-    assert made.asked(prompt) == 2
 
 
 def test_the_sidecars_own_file_system_is_read_only_but_for_its_volumes(made: Applied) -> None:
