@@ -56,13 +56,13 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def apply(authority: Certificates, programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Apply:
-    """Applies a pod: `with apply(document) as made:`. `has_ipv4=False`: in a cluster that has IPv6 alone."""
+    """Applies a pod: `with apply(document) as made:`. `families="6"`: in a cluster that has IPv6 alone."""
 
     @contextlib.contextmanager
-    def made(document: Object, *, has_ipv4: bool = True) -> Iterator[Applied]:
+    def made(document: Object, families: str = "46") -> Iterator[Applied]:
         directory = tmp_path_factory.mktemp("node")
         with (
-            network(f"k{next(_numbers)}", has_ipv4=has_ipv4) as between,
+            network(f"k{next(_numbers)}", families) as between,
             internet(between.internet, authority) as outside,
         ):
             roots = {EXTRA_CA: {"ca.crt": authority.ca.read_text()}}
