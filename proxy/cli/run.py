@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proxy.cli import options
+from proxy.cli import loopback, options
 from proxy.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def command(
     if default_profile not in ("production", "development"):
         raise CommandFailed("--default-profile must be production or development", status=2)
     given = options.flags(
-        listen=listen,
+        listen=loopback.usable(listen) if listen and len(mode or ()) <= 1 else listen,  # else they are in pairs
         mode=mode,
         admin=admin,
         data_dir=data_dir,

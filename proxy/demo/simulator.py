@@ -13,7 +13,7 @@ import ssl
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
@@ -43,12 +43,20 @@ type Script = Callable[[Call], Answer | None]
 
 
 class Simulator:
-    """See the module. `async with Simulator(certificates) as simulator:` serves on a loopback port until it is left."""
+    """See the module. `async with Simulator(certificates) as simulator:` serves on a loopback port until it is left.
+
+    `listen`: addresses to listen on instead; `port` must be given then if there are several."""
 
     def __init__(
-        self, certificates: Certificates | None = None, options: Options | None = None, *, port: int = 0
+        self,
+        certificates: Certificates | None = None,
+        options: Options | None = None,
+        *,
+        port: int = 0,
+        listen: Sequence[str] = ("127.0.0.1",),
     ) -> None:
         self.options = options or Options()
+        self._listen = listen
         self.faults: list[Faults] = []
         self.traffic = Traffic()
         self._log = CallLog(self.options.keep_calls)
@@ -77,7 +85,7 @@ class Simulator:
         tls = self._tls()
         self._server = await loop.create_server(
             lambda: Connection(self),
-            "127.0.0.1",
+            self._listen,
             self.port,
             ssl=tls,
             backlog=1024,

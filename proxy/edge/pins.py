@@ -6,8 +6,11 @@ a server while it still waits for the client's Finished, so the handshake fails 
 client just close in the handshake; GnuTLS (wget, git), and Node with TLS 1.2, finish the handshake, look at the
 certificate, and close without having sent a byte.
 
-Rules: an alert is proof and pins at once. A silent close can also be a timeout or a probe, so it takes several of them
-in a row from a client that never accepted our certificate. Pins end after a while and are bounded in number. Pure.
+Rules: an alert is proof and pins at once; but where the same kind of client has accepted our certificate at the same
+address it is another client that refuses (containers of a pod share an address, and so do clients behind a NAT), and it
+takes several alerts in a row: who accepts, and goes on calling, is not let past for another's sake. A silent close can
+also be a timeout or a probe, so it takes several of them in a row from a client that never accepted our certificate.
+Pins end after a while and are bounded in number. Pure.
 """
 
 import hashlib
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 SILENT_CLOSES = 3
+ALERTS_AFTER_ACCEPTANCE = 3
 
 # The end of OpenSSL's reason for each alert (RFC 8446, section 6.2) about a certificate; the beginning varies.
 _ALERTS = {
@@ -69,6 +73,7 @@ class PinKey:
 class _Memory:
     has_accepted: bool = False
     silent_closes: int = 0
+    alerts: int = 0  # since it accepted
     pinned_until: float | None = None
 
 
@@ -85,8 +90,12 @@ class PinMemory:
         return len(self._memories)
 
     def rejected(self, key: PinKey) -> bool:
-        """The client refused our certificate with an alert. True when it was not known to: worth a line in the log."""
-        return self._pin(self._recall(key))
+        """The client refused our certificate with an alert. True when that made it pinned: worth a line in the log."""
+        memory = self._recall(key)
+        memory.alerts += 1
+        if memory.has_accepted and memory.alerts < ALERTS_AFTER_ACCEPTANCE:
+            return False
+        return self._pin(memory)
 
     def closed(self, key: PinKey) -> bool:
         """The client closed after our certificate and before its first request. True when that made it pinned."""
@@ -99,7 +108,7 @@ class PinMemory:
     def accepted(self, key: PinKey) -> None:
         """The client sent a request through our TLS: whatever was held against it is forgotten."""
         memory = self._recall(key)
-        memory.has_accepted, memory.silent_closes, memory.pinned_until = True, 0, None
+        memory.has_accepted, memory.silent_closes, memory.alerts, memory.pinned_until = True, 0, 0, None
 
     def is_pinned(self, key: PinKey) -> bool:
         """Whether this client's connections to this name are to be passed through."""

@@ -93,7 +93,7 @@ def _injected(pod: Object, plan: Plan) -> Injected:
     warnings += mode.change(draft)
     _place_pull_secrets(draft, plan.settings.image_pull_secrets)
     served = _serve_containers(draft, wanted, mode, plan.settings, warnings)
-    warnings += _unknown_containers(pod, wanted.exclude_containers)
+    warnings += _excluded(pod, wanted, mode)
     status = {"version": plan.version, "mode": wanted.mode, "containers": served}
     draft.put(("metadata", "annotations"), names.STATUS, orjson.dumps(status).decode())
     return Injected(tuple(draft.operations), _bounded(warnings))
@@ -184,10 +184,17 @@ def _shared(pod: Object) -> list[str]:
     return []
 
 
-def _unknown_containers(pod: Object, excluded: Sequence[str]) -> list[str]:
+def _excluded(pod: Object, wanted: Wishes, mode: Interception) -> Iterator[str]:
+    """Hosts file and network are the whole pod's: only variables can lead some containers and leave out others."""
     known = {each.name for each in pods.containers(pod)}
-    unknown = [name for name in excluded if name not in known]
-    return [f"annotation {names.EXCLUDE_CONTAINERS}: there is no container {name}" for name in unknown]
+    for name in wanted.exclude_containers:
+        if name not in known:
+            yield f"annotation {names.EXCLUDE_CONTAINERS}: there is no container {name}"
+        elif mode.proxy_url is None:
+            yield (
+                f"container {name} is excluded, but in mode {wanted.mode} its calls to providers come to Skinflint "
+                "like all of the pod's, and it does not trust it; the mode env leaves containers out"
+            )
 
 
 def _bounded(warnings: list[str]) -> tuple[str, ...]:

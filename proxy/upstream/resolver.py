@@ -8,6 +8,7 @@ families, in the system's order) is best left alone.
 import asyncio
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import mitmproxy_rs
@@ -19,6 +20,7 @@ from proxy.upstream.guard import UNGUARDED, Guard
 _KEEP_S = 30.0  # providers' records live for a minute or less
 _MAX_NAMES = 1024
 _MAX_ADDRESSES = 64
+_ANY_PORT = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Resolver:
                 raise UpstreamError("dns_error", "the origin's name could not be resolved", sent=False) from failure
             if len(self._answers) >= _MAX_NAMES:
                 self._answers.clear()
-            answer = self._answers[host] = _Answer(tuple(found), now + _KEEP_S)
+            answer = self._answers[host] = _Answer(tuple(_reachable_first(found)), now + _KEEP_S)
         if not answer.addresses:
             raise UpstreamError("dns_error", "the origin's name has no address", sent=False)
         return self._guard.chosen(host, port, answer.addresses)[0], port
@@ -83,6 +85,20 @@ class Resolver:
         known = set(before.addresses) if before is not None else set()
         known |= {str(entry[4][0]) for entry in found}
         self._looked_up[host] = _Answer(tuple(sorted(known)[:_MAX_ADDRESSES]), 0.0)
+
+
+def _reachable_first(addresses: Iterable[str]) -> list[str]:
+    """Addresses of a family that this machine has no route for go last: a pod may have only one of the two."""
+    return sorted(addresses, key=lambda address: not _has_route(address))
+
+
+def _has_route(address: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, _ANY_PORT))  # asks the kernel only: nothing is sent
+    except OSError:
+        return False
+    return True
 
 
 def _is_address(host: str) -> bool:

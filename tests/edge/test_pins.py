@@ -8,7 +8,15 @@ from shutil import which
 
 import pytest
 
-from proxy.edge.pins import SILENT_CLOSES, PinKey, PinMemory, is_silent_close, rejection, tls_stack
+from proxy.edge.pins import (
+    ALERTS_AFTER_ACCEPTANCE,
+    SILENT_CLOSES,
+    PinKey,
+    PinMemory,
+    is_silent_close,
+    rejection,
+    tls_stack,
+)
 from tests.support.tls_server import Handshake, tls_server
 from tests.support.x509 import TestCa
 
@@ -71,6 +79,23 @@ def test_accepting_forgets_the_pin(pins: PinMemory) -> None:
 
 def test_silent_closes_pin_only_when_there_are_several(pins: PinMemory) -> None:
     assert [pins.closed(KEY) for _ in range(SILENT_CLOSES + 1)] == [False] * (SILENT_CLOSES - 1) + [True, False]
+    assert pins.is_pinned(KEY)
+
+
+def test_who_accepts_is_not_let_past_because_another_at_its_address_refuses(pins: PinMemory) -> None:
+    for _ in range(5):
+        pins.accepted(KEY)
+        assert [pins.rejected(KEY) for _ in range(ALERTS_AFTER_ACCEPTANCE - 1)] == [False] * (
+            ALERTS_AFTER_ACCEPTANCE - 1
+        )
+        assert not pins.is_pinned(KEY)
+
+
+def test_who_accepted_once_and_then_only_refuses_is_pinned(pins: PinMemory) -> None:
+    pins.accepted(KEY)
+    assert [pins.rejected(KEY) for _ in range(ALERTS_AFTER_ACCEPTANCE)] == [False] * (ALERTS_AFTER_ACCEPTANCE - 1) + [
+        True
+    ]
     assert pins.is_pinned(KEY)
 
 

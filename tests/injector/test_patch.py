@@ -96,13 +96,22 @@ def test_variables_by_env_from_are_said_to_give_way() -> None:
     assert "envFrom" in injected(document).warnings[0]
 
 
-def test_an_excluded_container_is_left_alone_and_an_unknown_one_is_said() -> None:
+@pytest.mark.parametrize(("mode", "said"), [("hosts", 1), ("redirect", 1), ("env", 0)])
+def test_an_excluded_container_is_left_alone_and_where_that_is_not_enough_it_is_said(mode: str, said: int) -> None:
+    """Hosts file and network are the pod's, so its calls come to the sidecar in these modes all the same."""
     document = pod(
         {"name": "app", "image": "a"},
         {"name": "mesh", "image": "m"},
-        annotations={"skinflint.dev/exclude-containers": "mesh, misspelt"},
+        annotations={"skinflint.dev/exclude-containers": "mesh", "skinflint.dev/mode": mode},
     )
     assert patched(document)["spec"]["containers"][1] == {"name": "mesh", "image": "m"}
+    warnings = injected(document).warnings
+    assert len(warnings) == said
+    assert all(f"container mesh is excluded, but in mode {mode} its calls" in each for each in warnings)
+
+
+def test_an_excluded_container_that_is_not_there_is_said() -> None:
+    document = pod(annotations={"skinflint.dev/exclude-containers": "misspelt"})
     assert injected(document).warnings == (
         "annotation skinflint.dev/exclude-containers: there is no container misspelt",
     )

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -51,6 +51,15 @@ class LoopThread:
 
         return self.run(called())
 
+    @contextlib.contextmanager
+    def within[T](self, manager: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
+        """Enter an asynchronous context there, until the block is left."""
+        stack = contextlib.AsyncExitStack()
+        try:
+            yield self.run(stack.enter_async_context(manager))
+        finally:
+            self.run(stack.aclose())
+
     def close(self) -> None:
         """End the loop and the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -61,8 +70,10 @@ class LoopThread:
 class Providers(Simulator):
     """A simulator that lives on a thread."""
 
-    def __init__(self, certificates: Certificates | None, options: Options, thread: LoopThread) -> None:
-        super().__init__(certificates, options)
+    def __init__(
+        self, certificates: Certificates | None, options: Options, thread: LoopThread, port: int, listen: Sequence[str]
+    ) -> None:
+        super().__init__(certificates, options, port=port, listen=listen)
         self._first_options = options
         self._thread = thread
 
@@ -88,11 +99,16 @@ class Providers(Simulator):
 
 @contextlib.contextmanager
 def providers(
-    certificates: Certificates | None, options: Options | None = None, namespace: Path | None = None
+    certificates: Certificates | None,
+    options: Options | None = None,
+    namespace: Path | None = None,
+    *,
+    port: int = 0,
+    listen: Sequence[str] = ("127.0.0.1",),
 ) -> Iterator[Providers]:
     """Serve until the block is left. Without certificates it speaks plain HTTP."""
     thread = LoopThread("providers", namespace)
-    simulator = Providers(certificates, options or Options(events=8), thread)
+    simulator = Providers(certificates, options or Options(events=8), thread, port, listen)
     try:
         thread.run(simulator.start())
         yield simulator

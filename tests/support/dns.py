@@ -1,4 +1,5 @@
-"""A tiny DNS server: A and AAAA records of the names it is given, and nothing for others."""
+"""A tiny DNS server: A and AAAA records of the names it is given, and nothing for others. Who has addresses of both
+families separates them by spaces."""
 
 import asyncio
 import contextlib
@@ -28,13 +29,15 @@ class _Server(asyncio.DatagramProtocol):
         (kind,) = struct.unpack(">H", data[at + 1 : at + 3])
         question = data[12 : at + 5]
         known = self._records.get(name)
-        answer = b""
-        if known is not None and _TYPES.get(kind) == ip_address(known).version:
-            packed = ip_address(known).packed
-            answer = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 30, len(packed)) + packed
+        addresses = [ip_address(each) for each in known.split()] if known is not None else []
+        answers = [
+            b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 30, len(each.packed)) + each.packed
+            for each in addresses
+            if _TYPES.get(kind) == each.version
+        ]
         code = 0 if known is not None else 3
-        flags = struct.pack(">HHHHH", 0x8180 | code, 1, 1 if answer else 0, 0, 0)
-        self._transport.sendto(data[:2] + flags + question + answer, address)
+        flags = struct.pack(">HHHHH", 0x8180 | code, 1, len(answers), 0, 0)
+        self._transport.sendto(data[:2] + flags + question + b"".join(answers), address)
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,7 @@
 """A real PostgreSQL server for tests, on a loopback port and in a folder of its own.
 
-Rules: it does not run as root, keeps nothing safe against power cuts, and is stopped by its process id. Where PostgreSQL
-is not installed the tests are skipped.
+Rules: it does not run as root, keeps nothing safe against power cuts, and is stopped by its process id. Where there is
+no PostgreSQL the tests are skipped.
 """
 
 import contextlib

@@ -55,6 +55,12 @@ async def test_dns_is_asked_where_the_hosts_file_leads_to_us_and_its_answer_kept
     assert resolver.known_addresses("api.openai.com", 443) == [("10.0.0.7", 443), ("10.0.0.8", 443)]
 
 
+async def test_an_address_that_no_route_leads_to_is_the_last_resort() -> None:
+    """As in a pod that has one family only. Nobody may send to the broadcast address unasked, so it has no route."""
+    resolver = asking(Dns(["255.255.255.255", "127.0.0.1"]))
+    assert await resolver.address("api.openai.com", 443) == ("127.0.0.1", 443)
+
+
 @pytest.mark.parametrize("answer", [OSError(), ValueError(), []])
 async def test_no_answer_is_a_failure_that_sent_nothing(answer: list[str] | Exception) -> None:
     with pytest.raises(UpstreamError) as raised:

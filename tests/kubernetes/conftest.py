@@ -1,0 +1,75 @@
+"""Fixtures of the pods' tests. A module applies its pod once; its tests tell their calls apart by their prompts."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from proxy.demo.certificates import Certificates
+from proxy.injector.document import Object
+from tests.kubernetes.clients import Clients, build
+from tests.kubernetes.internet import Internet, internet
+from tests.kubernetes.kubelet import Node, RunningPod, applied
+from tests.kubernetes.network import network
+from tests.kubernetes.pods import EXTRA_CA, images
+from tests.support.netns import lacking
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A pod that runs, what it finds outside, and clients in its container `app`."""
+
+    pod: RunningPod
+    internet: Internet
+    clients: Clients
+
+    def asked(self, prompt: str) -> int:
+        """How many calls with this prompt have come to the providers."""
+        return sum(prompt.encode() in call.body for call in list(self.internet.provider.calls))
+
+
+type Apply = Callable[..., AbstractContextManager[Applied]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without namespaces nothing here can run."""
+    reason = lacking()
+    for item in items:
+        if reason and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The application's programs, compiled."""
+    folder = tmp_path_factory.mktemp("programs")
+    build(folder)
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def apply(authority: Certificates, programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Apply:
+    """Applies a pod: `with apply(document) as made:`. `families="6"`: in a cluster that has IPv6 alone."""
+
+    @contextlib.contextmanager
+    def made(document: Object, families: str = "46") -> Iterator[Applied]:
+        directory = tmp_path_factory.mktemp("node")
+        with (
+            network(f"k{next(_numbers)}", families) as between,
+            internet(between.internet, authority) as outside,
+        ):
+            roots = {EXTRA_CA: {"ca.crt": authority.ca.read_text()}}
+            node = Node(between, images(programs), directory, roots)
+            with applied(document, node) as pod, contextlib.ExitStack() as stack:
+                clients = Clients(pod, programs, directory)
+                stack.callback(clients.close)
+                yield Applied(pod, outside, clients)
+
+    return made
