@@ -31,6 +31,7 @@ def script(root: Path, image: Image, container: Object, volumes: Mapping[str, Pa
     lines = ["set -e", f"mount -t tmpfs -o mode=0755 tmpfs {at}", f"cd {at}", "umask 022"]
     lines += ["mkdir -p dev proc etc tmp var/tmp run root", "chmod 1777 tmp var/tmp"]
     lines += ["mount --rbind /dev dev", "mount --rbind /proc proc", "cp -a /etc/. etc"]
+    lines.append("[ ! -d dev/shm ] || mount -t tmpfs -o mode=1777 tmpfs dev/shm")  # volumes of others are in this one
     lines += _machine(image)
     for name in _ETC:
         lines += [f"rm -f etc/{name}", *_bind(etc / name, f"/etc/{name}", is_file=True)]
