@@ -49,14 +49,13 @@ def _machine(image: Image) -> Iterator[str]:
             yield f"ln -s {shlex.quote(str(place.readlink()))} {name}"
         elif place.is_dir():
             yield from _bind(place, str(place), read_only=True)
-    for path in (Path("/usr"), *_outermost(image.paths)):
+    for path in _outermost([Path("/usr"), *image.paths]):
         yield from _bind(path, str(path), read_only=True)
 
 
 def _outermost(paths: Sequence[Path]) -> list[Path]:
-    """Without those that are within others, or in /usr."""
-    there = {Path("/usr"), *paths}
-    return sorted({each for each in paths if not any(parent in there for parent in each.parents)})
+    """Each once, without those that are within others."""
+    return sorted({each for each in paths if not any(parent in paths for parent in each.parents)})
 
 
 def _volume(mount: Object, volumes: Mapping[str, Path]) -> list[str]:
