@@ -59,17 +59,17 @@ def application(
     prefixed = {"skinflint.dev/mode": mode, "skinflint.dev/extra-ca-configmap": EXTRA_CA, **(annotations or {})}
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-7d4b9c", "uid": "u", "controller": True}
     labels = {"pod-template-hash": "7d4b9c", "example.com/team": "search"}
-    made: Object = {
+    made = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": NAME, "labels": labels, "annotations": prefixed, "ownerReferences": [owner]},  # type: ignore[dict-item]
+        "metadata": {"name": NAME, "labels": labels, "annotations": prefixed, "ownerReferences": [owner]},
         "spec": {
             "securityContext": {"runAsUser": USER, "runAsGroup": USER, "fsGroup": GROUP},
             "containers": [dict(each) for each in containers] or [{"name": APP, "image": "app:1"}],
             **spec,
-        },  # type: ignore[dict-item]
+        },
     }
-    return copy.deepcopy(made)
+    return copy.deepcopy(made)  # type: ignore[return-value]
 
 
 def admitted(pod: Object, **settings: object) -> Object:

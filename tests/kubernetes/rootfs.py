@@ -31,6 +31,7 @@ def script(root: Path, image: Image, container: Object, volumes: Mapping[str, Pa
     lines = ["set -e", f"mount -t tmpfs -o mode=0755 tmpfs {at}", f"cd {at}", "umask 022"]
     lines += ["mkdir -p dev proc etc tmp var/tmp run root", "chmod 1777 tmp var/tmp"]
     lines += ["mount --rbind /dev dev", "mount --rbind /proc proc", "cp -a /etc/. etc"]
+    lines.append("[ ! -d dev/shm ] || mount -t tmpfs -o mode=1777 tmpfs dev/shm")  # volumes of others are in this one
     lines += _machine(image)
     for name in _ETC:
         lines += [f"rm -f etc/{name}", *_bind(etc / name, f"/etc/{name}", is_file=True)]
@@ -48,14 +49,13 @@ def _machine(image: Image) -> Iterator[str]:
             yield f"ln -s {shlex.quote(str(place.readlink()))} {name}"
         elif place.is_dir():
             yield from _bind(place, str(place), read_only=True)
-    for path in (Path("/usr"), *_outermost(image.paths)):
+    for path in _outermost([Path("/usr"), *image.paths]):
         yield from _bind(path, str(path), read_only=True)
 
 
 def _outermost(paths: Sequence[Path]) -> list[Path]:
-    """Without those that are within others, or in /usr."""
-    there = {Path("/usr"), *paths}
-    return sorted({each for each in paths if not any(parent in there for parent in each.parents)})
+    """Each once, without those that are within others."""
+    return sorted({each for each in paths if not any(parent in paths for parent in each.parents)})
 
 
 def _volume(mount: Object, volumes: Mapping[str, Path]) -> list[str]:
