@@ -1,20 +1,17 @@
 """The composed gateway: what compose.yaml promises, and its settings at work with a real Redis and PostgreSQL."""
 
+import contextlib
 import json
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import pytest
-import redis
 import yaml
 
-from config.flags import Flags
 from config.load import SettingsLoader
-from config.schema import Profile
 from proxy.demo.certificates import Certificates
 from tests.conftest import towards
 from tests.e2e.calls import ask, said
@@ -30,8 +27,6 @@ SETTINGS = FOLDER / "gateway" / "skinflint.yaml"
 PASSWORD = "change-me"  # of .env.example
 
 type Service = dict[str, object]
-
-needs_profile = pytest.mark.skipif("gateway" not in get_args(Profile.__value__), reason="there is no profile `gateway`")
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +66,9 @@ def test_a_service_can_do_no_more_than_it_must_and_is_watched(services: dict[str
     assert re.search(r":[\w.-]+$", str(service["image"]))
 
 
-def test_without_passwords_it_does_not_start(services: dict[str, Service]) -> None:
-    command = ["docker-compose", "--env-file", "/dev/null", "--file", "compose.yaml", "config"]
+def test_without_passwords_it_does_not_start(services: dict[str, Service], tmp_path: Path) -> None:
+    (tmp_path / "env").touch()
+    command = ["docker-compose", "--env-file", str(tmp_path / "env"), "--file", "compose.yaml", "config"]
     done = subprocess.run(command, cwd=FOLDER, check=False, capture_output=True, text=True)
     assert done.returncode != 0
     assert "copy .env.example to .env" in done.stderr
@@ -98,9 +94,8 @@ def test_the_dashboards_data_source_is_the_one_that_is_provisioned() -> None:
     assert (source["uid"], source["type"]) == ("prometheus", "prometheus")
 
 
-@needs_profile
 def test_the_gateways_settings_are_right(services: dict[str, Service]) -> None:
-    settings = SettingsLoader(Flags(), environ=variables(services["gateway"]), path=SETTINGS).load()
+    settings = SettingsLoader(SETTINGS, {}, variables(services["gateway"]), "production").load()
     assert [listener.address for listener in settings.listeners] == ["0.0.0.0:3128"]
     assert (settings.admin.address, settings.workers) == ("0.0.0.0:9190", 2)
 
@@ -110,8 +105,10 @@ def composed(
     services: dict[str, Service], provider: Providers, authority: Certificates, tmp_path: Path
 ) -> Iterator[tuple[RunningProxy, RedisServer, dict[str, str]]]:
     """The gateway with its settings, and servers instead of the other services."""
-    server = RedisServer(tmp_path / "redis", f"requirepass {PASSWORD}")
-    with server, postgres_server(PASSWORD) as database:
+    server = RedisServer(tmp_path / "redis", f"requirepass {PASSWORD}").start()
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.kill)
+        database = stack.enter_context(postgres_server(PASSWORD))
         told = {
             name: value.replace("redis:6379", f"127.0.0.1:{server.port}").replace(
                 "postgres:5432", f"127.0.0.1:{database.port}"
@@ -119,27 +116,29 @@ def composed(
             for name, value in variables(services["gateway"]).items()
         }
         upstream = json.dumps(towards(provider, authority)["upstream"])
-        more = {"SKINFLINT_DATA_DIR": str(tmp_path / "data"), "SKINFLINT_UPSTREAM": upstream}
+        more = {
+            "SKINFLINT_CONFIG": str(SETTINGS),
+            "SKINFLINT_DATA_DIR": str(tmp_path / "data"),
+            "SKINFLINT_UPSTREAM": upstream,
+        }
         environ = environment(tmp_path, **{**told, **more})
-        command = module("proxy", "run", "--config", str(SETTINGS), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-        with running(command, tmp_path, environ) as process:
-            ready = wait_ready(process, tmp_path / "data")
-            yield RunningProxy(process, ready, tmp_path, SETTINGS), server, environ
+        command = module("proxy", "run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        process = stack.enter_context(running(command, tmp_path, environ))
+        yield RunningProxy(process, wait_ready(process, tmp_path / "data"), tmp_path, SETTINGS), server, environ
 
 
 @needs_redis()
 @needs_postgres()
-@needs_profile
 async def test_calls_are_shared_by_redis_and_counted_in_postgresql(
     composed: tuple[RunningProxy, RedisServer, dict[str, str]], prompt: str
 ) -> None:
     proxy, server, environ = composed
     answers = [await ask(proxy, chat(prompt)) for _ in range(3)]
     assert [said(answer) for answer in answers] == ["miss", "hit", "hit"]
-    with redis.Redis(port=server.port, password=PASSWORD) as client:
+    with server.client(PASSWORD) as client:
         assert client.keys("skinflint*")
     assert proxy.stop() == 0, proxy.process.output
-    command = module("proxy", "report", "--config", str(SETTINGS), "--format", "json")
+    command = module("proxy", "report", "--format", "json")
     done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["total"]["calls"] == 3
+    assert json.loads(done.stdout)["totals"]["calls"] == 3

@@ -6,12 +6,10 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import httpx2
 import pytest
 
-from config.schema import Profile
 from proxy.demo.certificates import Certificates
 from proxy.injector.modes.redirect import RedirectMode
 from tests.conftest import towards
@@ -91,7 +89,6 @@ async def test_a_call_goes_through_it_and_comes_again_from_its_cache(
     assert {path.stat().st_uid for path in volume.rglob("*")} == {1337}
 
 
-@pytest.mark.skipif("gateway" not in get_args(Profile.__value__), reason="there is no profile `gateway`")
 def test_what_it_does_unless_told_otherwise_is_healthy(image: Image, network: Namespace, tmp_path: Path) -> None:
     inside = network.command()
     volume = state(tmp_path / "state")
