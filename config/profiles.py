@@ -2,7 +2,8 @@
 
 `production` changes nothing: the schema's defaults are the careful ones. `development` answers every repeated call
 again, also those whose sampling would vary: while an application is written, the same prompt is sent many times.
-`gateway` is for a proxy that many share: it listens for the network, and lends its place in it for providers only.
+`gateway` is for a proxy that many share: it listens for the network, lends its place in it for providers only, and
+takes its time to end, since it stands behind a balancer.
 """
 
 from typing import Final
@@ -24,4 +25,6 @@ def profile_layer(profile: Profile) -> Layer:
         case "gateway":
             layer = Layer().put(("listeners",), _EVERYWHERE, "profile gateway")
             layer = layer.put(("destinations", "allow"), [PROVIDERS], "profile gateway")
-            return layer.put(("destinations", "private"), False, "profile gateway")
+            layer = layer.put(("destinations", "private"), False, "profile gateway")
+            layer = layer.put(("drain", "linger_s"), 5.0, "profile gateway")
+            return layer.put(("drain", "idle_s"), 10.0, "profile gateway")

@@ -9,6 +9,7 @@ over, and from then on by its Handover.
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_HANDED_ON_S = 0.1  # another process may hand one on until it has heard of the end as well
 _TURNS = 4  # accepted, made known to asyncio, its task begun, made known here
 _LONGEST_S = 2**31  # our own deadlines apply; mitmproxy's are in the way of long thinking models
 
@@ -72,6 +74,7 @@ class Servers:
         self._arriving = 0  # accepted, and not yet known to mitmproxy
         self._balance: Balance | None = None
         self._secured: Sequence[Secured | None] = ()
+        self._handed_on_until = 0.0
 
     @property
     def addons(self) -> "Servers":
@@ -153,11 +156,13 @@ class Servers:
             if instance.is_running:
                 await instance.stop()
         await _turns()
+        if self._balance is not None:
+            self._handed_on_until = time.monotonic() + _HANDED_ON_S
 
     @property
     def open_connections(self) -> int:
-        """How many there are, with those that are just being accepted."""
-        return self._arriving + self.client_connections
+        """How many there are, with those that are just being accepted, and one that may yet be handed on to us."""
+        return self._arriving + self.client_connections + (time.monotonic() < self._handed_on_until)
 
     def unclaimed(self) -> list[ProxyConnectionHandler]:
         """Connections of which nobody knows yet what they want."""

@@ -102,6 +102,10 @@ class TestProfiles:
         settings = load(**layer)
         assert (settings.profile, settings.cache.sampling) == ("development", "any")
 
+    def test_a_gateway_lingers_and_others_do_not(self, load: Load) -> None:
+        found = [(drain.linger_s, drain.idle_s) for drain in (load().drain, load("profile: gateway").drain)]
+        assert found == [(0.0, 1.0), (5.0, 10.0)]
+
     def test_a_chosen_profile_wins_over_the_commands(self, load: Load) -> None:
         assert load("profile: production", profile="development").cache.sampling == "deterministic"
 

@@ -1,11 +1,13 @@
 """The end of all client connections: who is told what, who is waited for, and for how long."""
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from config.schema import Drain
 from proxy.edge.draining import Draining
+from proxy.edge.relay import Relay
 from tests.edge.harness import Client, Edge, get
 from tests.edge.test_connection import Gate
 from tests.edge.test_http2_connection import Http2Client
@@ -128,6 +130,28 @@ async def test_what_does_not_end_in_time_is_cut_off() -> None:
     assert (await Ending(edge, Drain(timeout_s=0.01)).end())[0] == 1
     assert len(edge.bridge.tasks) == 0
     assert edge.finished[0].error == "client_disconnected"
+
+
+class Relayed:
+    """A relay that goes on."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_what_is_no_http_any_more_goes_on_up_to_the_limit() -> None:
+    edge = Edge()
+    client, relay = edge.connect(), Relayed()
+    client.connection.relay_to(cast(Relay, relay))
+    ending = Ending(edge, Drain(timeout_s=0.5, idle_s=0.0))
+    await asyncio.sleep(0.3)
+    assert not client.transport.closing
+    assert (await ending.end())[0] == 0
+    await turns()
+    assert (client.transport.closing, relay.is_closed) == (True, True)
 
 
 async def test_hurry_cuts_off_what_is_under_way() -> None:

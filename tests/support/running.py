@@ -165,7 +165,7 @@ BASE: Mapping[str, object] = {
     "admin": {"address": "127.0.0.1:0"},
     "log": {"format": "json"},
     "ledger": {"flush_s": 0.05},
-    "drain": {"timeout_s": 5},
+    "drain": {"linger_s": 0, "timeout_s": 5, "idle_s": 1},
 }
 
 

@@ -141,6 +141,21 @@ def test_what_cannot_be_handed_on_is_kept() -> None:
     board.close()
 
 
+def test_nothing_is_handed_on_at_the_end() -> None:
+    board, inboxes = Board(2, supervisor=1), Inboxes(2)
+    for index in range(2):
+        board.became_ready(index)
+    handing = Handing(board, 0, inboxes)
+    handing.holds(10)
+    handing.keep()
+    client, accepted = socket.socketpair()
+    assert not handing.hand_on(accepted, 0)
+    for each in (client, accepted):
+        each.close()
+    inboxes.close()
+    board.close()
+
+
 @pytest.fixture
 def short() -> Iterator[Path]:
     """A directory whose path leaves room for sockets."""
