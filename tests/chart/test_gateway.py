@@ -12,9 +12,9 @@ from typing import get_args
 import pytest
 
 from config.schema import Profile
+from tests.chart.gateway_pod import environment, lay_out, pod_of
 from tests.chart.helm import Helm
 from tests.chart.matrix import gateway
-from tests.chart.test_gateway_settings import environment, lay_out, pod_of
 from tests.support.processes import environment as clean
 from tests.support.processes import module, running, wait_until
 from tests.support.x509 import TestCa
