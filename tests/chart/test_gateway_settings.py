@@ -7,21 +7,16 @@ import inspect
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
 
 from config.load import SettingsLoader
 from config.reload import changed_fixed_keys
-from config.schema import Profile, Settings
+from config.schema import Settings
 from tests.chart.gateway_pod import SECRETS, environment, lay_out, pod_of
 from tests.chart.helm import CHART, Helm, Rendered
 from tests.chart.matrix import GATEWAY, gateway
-
-pytestmark = pytest.mark.skipif(
-    "gateway" not in get_args(Profile.__value__), reason="this Skinflint has no profile gateway"
-)
 
 
 def loaded(rendered: Rendered, folder: Path) -> Settings:
