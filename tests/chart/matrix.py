@@ -108,6 +108,7 @@ GATEWAY: Final[dict[str, Values]] = {
         metricsService={"enabled": False},
     ),
     "credentials": gateway(credentials={"secretName": "tenants", "key": "lines"}),
+    "admin token": gateway(adminToken={"secretName": "operators", "key": "admin"}),
     "known by pod": gateway(kubernetes={"enabled": True}),
     "known by pod, on each node": gateway(kind="DaemonSet", kubernetes={"enabled": True}),
     "https proxy": gateway(tls={"enabled": True, "secretName": "proxy-tls"}),

@@ -78,7 +78,7 @@
 {{- with .Values.gateway -}}
 {{- $keys := dict
       "profile" "it is gateway" "data_dir" "see gateway.data" "trust_dir" "it is in the data directory" "ca_dir" "see gateway.ca"
-      "workers" "use gateway.workers" "listeners" "see gateway.listenHost and gateway.tls" "admin" "it is on port 9190"
+      "workers" "use gateway.workers" "listeners" "see gateway.listenHost and gateway.tls" "admin" "it is on port 9190; its token is gateway.adminToken"
       "drain.linger_s" "use gateway.drain" "drain.timeout_s" "use gateway.drain" "access.credentials" "use gateway.credentials.secretName"
       "access.kubernetes.enabled" "use gateway.kubernetes.enabled" "access.kubernetes.node" "use gateway.kubernetes.ownNode" -}}
 {{- if $.Values.redis.gateway.secretName -}}

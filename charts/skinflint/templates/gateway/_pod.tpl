@@ -62,6 +62,11 @@ The volumes, as YAML. Secrets are mounted as directories: single files by subPat
 {{ include "skinflint.secretVolume" (dict "name" "access" "secretName" .secretName "items" (dict "credentials" .key)) }}
 {{- end }}
 {{- end }}
+{{- with $gateway.adminToken }}
+{{- if .secretName }}
+{{ include "skinflint.secretVolume" (dict "name" "admin" "secretName" .secretName "items" (dict "token" .key)) }}
+{{- end }}
+{{- end }}
 {{- if $gateway.tls.enabled }}
 {{ include "skinflint.secretVolume" (dict "name" "tls" "secretName" (include "skinflint.gatewayTlsSecret" .) "items" (dict "tls.crt" "tls.crt" "tls.key" "tls.key")) }}
 {{- with $gateway.tls.clientCa }}
@@ -100,6 +105,7 @@ The volumes, as YAML. Secrets are mounted as directories: single files by subPat
 {{- define "skinflint.gatewayMounts" -}}
 {{- $places := dict
       "config" "/etc/skinflint/config" "data" "/var/lib/skinflint" "ca" "/etc/skinflint/ca" "access" "/etc/skinflint/access"
+      "admin" "/etc/skinflint/admin"
       "tls" "/etc/skinflint/tls" "client-ca" "/etc/skinflint/client-ca" "redis" "/etc/skinflint/redis"
       "postgresql" "/etc/skinflint/postgresql" -}}
 {{- $mounts := list -}}

@@ -29,13 +29,17 @@ volumes in _pod.tpl.
     {{- if .privateKeyKey }}{{ $_ := set $redis "key" "/etc/skinflint/redis/tls.key" }}{{ end -}}
   {{- end -}}
 {{- end -}}
+{{- $admin := dict "address" (printf "%s:9190" $host) -}}
+{{- if $gateway.adminToken.secretName -}}
+  {{- $_ := set $admin "token_file" "/etc/skinflint/admin/token" -}}
+{{- end -}}
 {{- $own := dict
       "profile" "gateway"
       "data_dir" "/var/lib/skinflint"
       "ca_dir" "/etc/skinflint/ca"
       "workers" $gateway.workers
       "listeners" $listeners
-      "admin" (dict "address" (printf "%s:9190" $host))
+      "admin" $admin
       "drain" (dict "linger_s" $gateway.drain.lingerSeconds "timeout_s" $gateway.drain.timeoutSeconds) -}}
 {{- if $access }}{{ $_ := set $own "access" $access }}{{ end -}}
 {{- if $redis }}{{ $_ := set $own "cache" (dict "redis" $redis) }}{{ end -}}
