@@ -58,6 +58,22 @@ async def test_a_tenants_calls_bear_its_name(gateway: RunningProxy, tenants: Ten
     assert orjson.loads(str(row["labels"])) == {"app": "web", "tenant": "team-a"}
 
 
+async def test_metrics_can_tell_tenants_apart(
+    make_proxy: MakeProxy, provider: Providers, tenants: Tenants, prompt: str
+) -> None:
+    settings = {
+        "profile": "gateway",
+        "access": {"credentials": str(tenants.file)},
+        "attribution": {"labels": {"pod": "gateway-1"}, "call_metric_labels": ["tenant"]},
+    }
+    proxy = make_proxy(provider, settings)
+    for tenant in ("team-a", "team-a", "team-b"):
+        await ask_as(proxy, prompt, tenants.field(tenant))
+    proxy.settled(3)
+    assert proxy.metric("skinflint_requests_total", tenant="team-a", pod="gateway-1") == 2
+    assert proxy.metric("skinflint_cost_usd_total", tenant="team-b", pod="gateway-1") > 0
+
+
 async def test_a_client_cannot_name_another_tenant(
     make_proxy: MakeProxy, provider: Providers, tenants: Tenants, prompt: str
 ) -> None:

@@ -32,6 +32,7 @@ def test_calls_are_answered_by_several_workers(made: Applied, prompt: str) -> No
     [
         ("report --by label:workload --format json", "Deployment/web"),
         ("cache stats", "workers[1].ready"),
+        ("cache ls", "openai"),  # with the token in the data directory
         ("check-config", "attribution.labels.pod"),
         ("ca show", "api.openai.com"),
     ],

@@ -62,7 +62,7 @@ def look(settings: Settings, running: Runtime | None, trust: TrustFiles, proc: P
         labels=settings.attribution.labels,
         shares_trust=_is_mount(trust.ca.parent, proc),
         unreadable=tuple(file.name for file in _public(trust) if not _is_public(file)),
-        key_in_memory=_kind_of_mount(settings.data_dir / "ca", proc) in ("tmpfs", "ramfs"),
+        key_in_memory=_kind_of_mount(settings.ca_dir or settings.data_dir / "ca", proc) in ("tmpfs", "ramfs"),
         first_port=_number(proc / "sys/net/ipv4/ip_unprivileged_port_start"),
         ledger=(settings.ledger.url or "sqlite").partition(":")[0].partition("+")[0] if settings.ledger.enabled else "",
         said=said(running.admin) if running else Said("no proxy is running"),
