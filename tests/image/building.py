@@ -48,8 +48,6 @@ class Image:
     health: tuple[str, ...]
     environment: tuple[str, ...]
     labels: dict[str, str]
-    bytes_packed: int
-    bytes_unpacked: int
 
     def path(self, inside: str) -> Path:
         """Where a file of the image is."""
@@ -101,7 +99,6 @@ def _mounted(tag: str) -> Image:
     told = json.loads(_buildah("inspect", "--type", "image", tag))
     config = told["OCIv1"]["config"]
     root = Path(_buildah("mount", _buildah("from", "--pull=never", tag).strip()).strip())
-    packed = subprocess.run(f"tar -c -C {root} . | gzip -6 | wc -c", shell=True, check=True, capture_output=True)
     return Image(
         root=root,
         user=config["User"],
@@ -110,8 +107,6 @@ def _mounted(tag: str) -> Image:
         health=tuple(told["Docker"]["config"]["Healthcheck"]["Test"][1:]),
         environment=tuple(config["Env"]),
         labels=config["Labels"],
-        bytes_packed=int(packed.stdout),
-        bytes_unpacked=sum(path.lstat().st_size for path in root.rglob("*") if not path.is_dir()),
     )
 
 
