@@ -39,9 +39,10 @@ _DEADLINE_S = 600
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image, mounted."""
+    """An image, mounted twice: to be looked at, and to be run, for a runtime makes the places of mounts in it."""
 
     root: Path
+    live_root: Path
     user: str
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
@@ -98,9 +99,10 @@ def release() -> None:
 def _mounted(tag: str) -> Image:
     told = json.loads(_buildah("inspect", "--type", "image", tag))
     config = told["OCIv1"]["config"]
-    root = Path(_buildah("mount", _buildah("from", "--pull=never", tag).strip()).strip())
+    roots = [Path(_buildah("mount", _buildah("from", "--pull=never", tag).strip()).strip()) for _ in range(2)]
     return Image(
-        root=root,
+        root=roots[0],
+        live_root=roots[1],
         user=config["User"],
         entrypoint=tuple(config["Entrypoint"]),
         command=tuple(config["Cmd"]),
