@@ -3,6 +3,7 @@
 What goes, and why that is sound:
 - distributions that only mitmproxy's own programs use (its windows, its web pages, its script and view addons, QUIC):
   Skinflint uses its listeners alone, and `proxy/standins.py` keeps the rest from being imported;
+- the helper program of mitmproxy's mode `local`, but not its package, which mitmproxy_rs imports;
 - those parts of mitmproxy themselves, packages' tests, type stubs, C sources, and scripts in bin/;
 - Pygments' lexers for what no traceback of ours is made of;
 - zstandard's second binding, which serves interpreters other than CPython;
@@ -32,7 +33,6 @@ UNUSED = {
     "itsdangerous": "Flask",
     "jinja2": "Flask",
     "ldap3": "mitmproxy's proxy authentication",
-    "mitmproxy-linux": "mitmproxy's mode `local`",
     "msgpack": "mitmproxy's content views",
     "pip": "nothing is installed later",
     "publicsuffix2": "mitmproxy's cookies",

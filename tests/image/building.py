@@ -39,17 +39,16 @@ _DEADLINE_S = 600
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image, mounted."""
+    """An image, mounted twice: to be looked at, and to be run, for a runtime makes the places of mounts in it."""
 
     root: Path
+    live_root: Path
     user: str
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     health: tuple[str, ...]
     environment: tuple[str, ...]
     labels: dict[str, str]
-    bytes_packed: int
-    bytes_unpacked: int
 
     def path(self, inside: str) -> Path:
         """Where a file of the image is."""
@@ -100,18 +99,16 @@ def release() -> None:
 def _mounted(tag: str) -> Image:
     told = json.loads(_buildah("inspect", "--type", "image", tag))
     config = told["OCIv1"]["config"]
-    root = Path(_buildah("mount", _buildah("from", "--pull=never", tag).strip()).strip())
-    packed = subprocess.run(f"tar -c -C {root} . | gzip -6 | wc -c", shell=True, check=True, capture_output=True)
+    roots = [Path(_buildah("mount", _buildah("from", "--pull=never", tag).strip()).strip()) for _ in range(2)]
     return Image(
-        root=root,
+        root=roots[0],
+        live_root=roots[1],
         user=config["User"],
         entrypoint=tuple(config["Entrypoint"]),
         command=tuple(config["Cmd"]),
         health=tuple(told["Docker"]["config"]["Healthcheck"]["Test"][1:]),
         environment=tuple(config["Env"]),
         labels=config["Labels"],
-        bytes_packed=int(packed.stdout),
-        bytes_unpacked=sum(path.lstat().st_size for path in root.rglob("*") if not path.is_dir()),
     )
 
 

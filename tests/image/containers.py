@@ -80,11 +80,12 @@ def _bundle(image: Image, container: Container) -> dict[str, object]:
             "capabilities": {each: list(container.capabilities) for each in sets},
             "noNewPrivileges": True,
         },
-        "root": {"path": str(image.root), "readonly": True},
+        "root": {"path": str(image.live_root), "readonly": True},
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
             {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "mode=1777"]},
+            *(_mount(file, Path(file), "ro") for file in ("/etc/hosts", "/etc/resolv.conf")),  # as runtimes make them
             *(_mount(inside, outside, "rw") for inside, outside in container.volumes.items()),
             *(_mount(inside, outside, "ro") for inside, outside in container.read_only.items()),
         ],

@@ -13,6 +13,10 @@ standins.keep_out()
 # They ask for SDKs of providers, or to be run by Alembic.
 _ELSEWHERE = ("proxy.__main__", "proxy.demo.clients", "proxy.ledger.migrations.env")
 
+# Stand-ins that become real in some mode of interception: whoever asks for more of them gets all of it.
+for name, more in (("mitmproxy_rs", "dns"), ("mitmproxy.http", "Headers"), ("mitmproxy.options", "CONF_DIR")):
+    getattr(importlib.import_module(name), more)
+
 for name in ("proxy", "addons", "config"):
     package = importlib.import_module(name)
     for module in pkgutil.walk_packages(package.__path__, f"{name}."):

@@ -1,23 +1,27 @@
 """The composed gateway: what compose.yaml promises, and its settings at work with a real Redis and PostgreSQL."""
 
-import contextlib
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
 
 from config.load import SettingsLoader
+from proxy import runtime
 from proxy.demo.certificates import Certificates
 from tests.conftest import towards
 from tests.e2e.calls import ask, said
+from tests.image.building import Image
+from tests.image.containers import Container, run, started, state
 from tests.support.background import Providers
 from tests.support.postgres import needs_postgres, postgres_server
-from tests.support.processes import ROOT, environment, module, running
+from tests.support.processes import ROOT, environment, module, running, wait_until
 from tests.support.raw_client import chat
 from tests.support.redis_servers import RedisServer, needs_redis
 from tests.support.running import RunningProxy, wait_ready
@@ -25,6 +29,8 @@ from tests.support.running import RunningProxy, wait_ready
 FOLDER = ROOT / "deploy" / "compose"
 SETTINGS = FOLDER / "gateway" / "skinflint.yaml"
 PASSWORD = "change-me"  # of .env.example
+RUN = ("run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+REPORT = ("report", "--format", "json")
 
 type Service = dict[str, object]
 
@@ -100,45 +106,96 @@ def test_the_gateways_settings_are_right(services: dict[str, Service]) -> None:
     assert (settings.admin.address, settings.workers) == ("0.0.0.0:9190", 2)
 
 
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """The gateway with its settings, and the other services."""
+
+    proxy: RunningProxy
+    redis: RedisServer
+    report: Callable[[], subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture
-def composed(
-    services: dict[str, Service], provider: Providers, authority: Certificates, tmp_path: Path
-) -> Iterator[tuple[RunningProxy, RedisServer, dict[str, str]]]:
-    """The gateway with its settings, and servers instead of the other services."""
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """In place of the service."""
     server = RedisServer(tmp_path / "redis", f"requirepass {PASSWORD}").start()
-    with contextlib.ExitStack() as stack:
-        stack.callback(server.kill)
-        database = stack.enter_context(postgres_server(PASSWORD))
-        told = {
-            name: value.replace("redis:6379", f"127.0.0.1:{server.port}").replace(
-                "postgres:5432", f"127.0.0.1:{database.port}"
-            )
-            for name, value in variables(services["gateway"]).items()
-        }
-        upstream = json.dumps(towards(provider, authority)["upstream"])
-        more = {
-            "SKINFLINT_CONFIG": str(SETTINGS),
-            "SKINFLINT_DATA_DIR": str(tmp_path / "data"),
-            "SKINFLINT_UPSTREAM": upstream,
-        }
-        environ = environment(tmp_path, **{**told, **more})
-        command = module("proxy", "run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-        process = stack.enter_context(running(command, tmp_path, environ))
-        yield RunningProxy(process, wait_ready(process, tmp_path / "data"), tmp_path, SETTINGS), server, environ
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def told(services: dict[str, Service], redis: RedisServer) -> Iterator[dict[str, str]]:
+    """What the gateway is told by variables, with the addresses of real servers."""
+    with postgres_server(PASSWORD) as database:
+        places = {"redis:6379": f"127.0.0.1:{redis.port}", "postgres:5432": f"127.0.0.1:{database.port}"}
+        found = variables(services["gateway"])
+        for service, place in places.items():
+            found = {name: value.replace(service, place) for name, value in found.items()}
+        yield found
+
+
+@pytest.fixture
+def here(
+    told: dict[str, str], redis: RedisServer, provider: Providers, authority: Certificates, tmp_path: Path
+) -> Iterator[Composed]:
+    """From the sources."""
+    data_dir = tmp_path / "data"
+    upstream = json.dumps(towards(provider, authority)["upstream"])
+    own = {"SKINFLINT_CONFIG": str(SETTINGS), "SKINFLINT_DATA_DIR": str(data_dir), "SKINFLINT_UPSTREAM": upstream}
+    environ = environment(tmp_path, **{**told, **own})
+
+    def report() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(module("proxy", *REPORT), env=environ, check=False, capture_output=True, text=True)
+
+    with running(module("proxy", *RUN), tmp_path, environ) as process:
+        yield Composed(RunningProxy(process, wait_ready(process, data_dir), tmp_path, SETTINGS), redis, report)
+
+
+@pytest.fixture
+def contained(
+    image: Image,
+    told: dict[str, str],
+    redis: RedisServer,
+    provider: Providers,
+    authority: Certificates,
+    tmp_path: Path,
+) -> Iterator[Composed]:
+    """In the image, with the mounts of compose.yaml."""
+    volume = state(tmp_path / "state")
+    upstream = {**cast("dict[str, object]", towards(provider, authority)["upstream"]), "extra_ca": ["/extra-ca"]}
+    given = Container(
+        RUN,
+        volumes={"/var/lib/skinflint": volume},
+        read_only={"/etc/skinflint": SETTINGS.parent, "/extra-ca": authority.ca},
+        variables={**told, "SKINFLINT_UPSTREAM": json.dumps(upstream)},
+    )
+
+    def report() -> subprocess.CompletedProcess[str]:
+        return run(image, tmp_path / "report", replace(given, args=REPORT))
+
+    with started(image, tmp_path / "bundle", given) as process:
+        wait_until((volume / "runtime.json").exists, "the proxy is ready", process=process)
+        said_of_itself = runtime.read(volume)
+        assert said_of_itself is not None
+        ready = replace(
+            said_of_itself, data_dir=volume, ca=volume / said_of_itself.ca.relative_to("/var/lib/skinflint")
+        )
+        yield Composed(RunningProxy(process, ready, tmp_path, SETTINGS), redis, report)
 
 
 @needs_redis()
 @needs_postgres()
+@pytest.mark.timeout(600)  # the image may have to be built
+@pytest.mark.parametrize("where", ["here", "contained"])
 async def test_calls_are_shared_by_redis_and_counted_in_postgresql(
-    composed: tuple[RunningProxy, RedisServer, dict[str, str]], prompt: str
+    request: pytest.FixtureRequest, where: str, prompt: str
 ) -> None:
-    proxy, server, environ = composed
-    answers = [await ask(proxy, chat(prompt)) for _ in range(3)]
+    composed: Composed = request.getfixturevalue(where)
+    answers = [await ask(composed.proxy, chat(prompt)) for _ in range(3)]
     assert [said(answer) for answer in answers] == ["miss", "hit", "hit"]
-    with server.client(PASSWORD) as client:
+    with composed.redis.client(PASSWORD) as client:
         assert client.keys("skinflint*")
-    assert proxy.stop() == 0, proxy.process.output
-    command = module("proxy", "report", "--format", "json")
-    done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert composed.proxy.stop() == 0, composed.proxy.process.output
+    done = composed.report()
+    assert done.returncode == 0, done
     assert json.loads(done.stdout)["totals"]["calls"] == 3

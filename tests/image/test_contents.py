@@ -38,6 +38,11 @@ def test_it_runs_as_a_numeric_user_and_says_what_it_is(image: Image) -> None:
     assert (named["version"], named["revision"], named["licenses"]) == ("0.0.0-test", "0123abc", "Apache-2.0")
 
 
+def test_it_is_small(image: Image) -> None:
+    mib = sum(path.stat().st_size for path in files(image)) / 2**20
+    assert mib < 180, "look at what has come in, and whether deploy/image/strip.py should take it out"
+
+
 def test_it_has_python_and_nft_and_no_other_program(image: Image) -> None:
     programs = [path for place in ("usr/bin", "usr/sbin", "opt/skinflint/bin") for path in image.path(place).iterdir()]
     assert sorted({re.sub(r"^python[\d.]*$", "python", path.name) for path in programs}) == [

@@ -7,19 +7,19 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
+from config.schema import split_address
 from proxy.demo.certificates import Certificates
 from proxy.injector.modes.redirect import RedirectMode
 from tests.conftest import towards
-from tests.e2e.calls import CHAT
+from tests.e2e.calls import said
 from tests.image.building import Image
 from tests.image.containers import Container, run, started, state
 from tests.support.background import Providers
 from tests.support.netns import Namespace, lacking, namespace
 from tests.support.processes import RunningProcess, free_port, wait_until
-from tests.support.raw_client import chat
+from tests.support.raw_client import chat, connect, post, secure
 from tests.support.x509 import TestCa
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the build
@@ -57,7 +57,7 @@ def test_all_of_it_can_be_imported_and_all_libraries_are_there(image: Image, tmp
     assert (done.returncode, done.stdout) == (0, "")
 
 
-async def test_a_call_goes_through_it_and_comes_again_from_its_cache(
+async def test_calls_go_through_it_in_every_mode_and_come_again_from_its_cache(
     image: Image, provider: Providers, authority: Certificates, tmp_path: Path, prompt: str
 ) -> None:
     settings = tmp_path / "settings"
@@ -66,8 +66,14 @@ async def test_a_call_goes_through_it_and_comes_again_from_its_cache(
     places["upstream"] |= {"extra_ca": ["/etc/skinflint/extra-ca"]}  # type: ignore[operator]
     (settings / "skinflint.yaml").write_text(json.dumps({**places, "ledger": {"flush_s": 0.05}}))
     volume = state(tmp_path / "state")
+    modes = ("regular", "hosts", "transparent", f"reverse:https://{HOST}")
     given = Container(
-        ("run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
+        (
+            "run",
+            "--admin",
+            "127.0.0.1:0",
+            *(part for mode in modes for part in ("--listen", "127.0.0.1:0", "--mode", mode)),
+        ),
         volumes={STATE: volume},
         read_only={"/etc/skinflint/config": settings, "/etc/skinflint/extra-ca": authority.ca},
         variables={"SKINFLINT_CONFIG": "/etc/skinflint/config/skinflint.yaml"},
@@ -77,13 +83,20 @@ async def test_a_call_goes_through_it_and_comes_again_from_its_cache(
         trust = ssl.create_default_context(cafile=str(volume / Path(str(told["ca"])).relative_to(STATE)))
         listeners = told["listeners"]
         assert isinstance(listeners, list)
-        url = f"http://{listeners[0]['address']}"
-        async with httpx2.AsyncClient(proxy=url, verify=trust, trust_env=False, timeout=20) as client:
-            headers = {"authorization": "Bearer sk", "content-type": "application/json"}
-            answers = [
-                await client.post(f"https://{HOST}{CHAT}", content=chat(prompt), headers=headers) for _ in range(2)
-            ]
-        assert [answer.headers["x-skinflint-cache"] for answer in answers] == ["miss", "hit"]
+        ports = {each["mode"].partition(":")[0]: split_address(each["address"])[1] for each in listeners}
+        assert sorted(ports) == ["hosts", "regular", "reverse", "transparent"]
+        seen = []
+        async with await secure(ports["regular"], trust) as client:
+            client.send(post(chat(prompt)))
+            seen.append(said(await client.answer()))
+        async with await connect(ports["hosts"]) as client:
+            await client.start_tls(trust, HOST)
+            client.send(post(chat(prompt)))
+            seen.append(said(await client.answer()))
+        async with await connect(ports["reverse"]) as client:
+            client.send(post(chat(prompt)))
+            seen.append(said(await client.answer()))
+        assert seen == ["miss", "hit", "hit"]
         assert process.stop() == 0, process.output
     assert not re.search("traceback|read-only", process.output, re.IGNORECASE), process.output
     assert {path.stat().st_uid for path in volume.rglob("*")} == {1337}
