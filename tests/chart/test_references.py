@@ -46,6 +46,12 @@ def test_selectors_do_not_change_with_the_version(case: Rendered) -> None:
             }
 
 
+def test_another_version_of_the_chart_alone_makes_no_pods_anew(case: Rendered) -> None:
+    for each, template in pods(case):
+        assert "helm.sh/chart" in each["metadata"]["labels"]
+        assert "helm.sh/chart" not in template["metadata"]["labels"]
+
+
 def test_ports_that_are_named_are_there(case: Rendered) -> None:
     for each in case.of("Service"):
         _, template = chosen(case, each["spec"]["selector"])

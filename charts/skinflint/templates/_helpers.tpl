@@ -17,13 +17,24 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* The labels of an object or of a pod. Takes root, component and, for pods, labels. */}}
+{{/* The labels of an object. Takes root and component. */}}
 {{- define "skinflint.labels" -}}
 {{- $labels := include "skinflint.selectorLabels" . | fromYaml -}}
 {{- $_ := set $labels "app.kubernetes.io/version" (.root.Chart.AppVersion | replace "+" "_") -}}
 {{- $_ := set $labels "app.kubernetes.io/part-of" "skinflint" -}}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" .root.Release.Service -}}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63) -}}
+{{- merge $labels .root.Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{/*
+The labels of a pod. Takes root and component; labels. Without the chart's version: another chart alone is no reason to
+make pods anew.
+*/}}
+{{- define "skinflint.podLabels" -}}
+{{- $labels := include "skinflint.selectorLabels" . | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/version" (.root.Chart.AppVersion | replace "+" "_") -}}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "skinflint" -}}
 {{- merge $labels (default dict .labels) .root.Values.commonLabels | toYaml -}}
 {{- end -}}
 
@@ -66,7 +77,7 @@ annotations:
 {{- define "skinflint.podMetadata" -}}
 {{- $values := index .root.Values .component -}}
 labels:
-  {{- include "skinflint.labels" (dict "root" .root "component" .component "labels" $values.podLabels) | nindent 2 }}
+  {{- include "skinflint.podLabels" (dict "root" .root "component" .component "labels" $values.podLabels) | nindent 2 }}
 {{- with merge dict (default dict .annotations) $values.podAnnotations .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
