@@ -282,4 +282,11 @@ CASES = [
         {"reason": "destination"},
         "2.0 a second are refused, as their destination is not allowed.",
     ),
+    Case(
+        "SkinflintGatewayBlind",
+        {f'skinflint_access_pods_age_seconds{{job="{RELEASE}-gateway-metrics",{WEB}}}': "420x70"},
+        {f'skinflint_access_pods_age_seconds{{job="{RELEASE}-gateway-metrics",{WEB}}}': "60x70"},
+        POD,
+        "shop/web-1 has not heard of the Kubernetes API for 7m 0s. Past access.kubernetes.stale_s it knows no pod.",
+    ),
 ]

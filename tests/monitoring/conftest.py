@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +13,7 @@ from tests.chart.helm import NAMESPACE, RELEASE, Helm
 from tests.monitoring import watched
 from tests.monitoring.prometheus import Prometheus, prometheus
 from tests.support.background import LoopThread, providers
+from tests.support.kube_api import kube_api, pod
 from tests.support.processes import wait_until
 
 NAME = f"{RELEASE}-injector.{NAMESPACE}.svc"
@@ -39,16 +41,21 @@ def seen(authority: Certificates, tmp_path_factory: pytest.TempPathFactory) -> I
     """Everything runs until the session's end."""
     place = tmp_path_factory.mktemp("watched")
     with contextlib.ExitStack() as stack:
-        provider = stack.enter_context(providers(authority))
-        proxy = stack.enter_context(watched.proxy(place / "proxy", provider, authority))
-        gateway = stack.enter_context(watched.gateway(place / "gateway", provider, authority))
-        injector = stack.enter_context(watched.injector(place / "injector", NAME))
-        server = stack.enter_context(prometheus(place / "prometheus", proxy, gateway, injector))
         clients = LoopThread("clients")
         stack.callback(clients.close)
-        tunnel = watched.open_tunnel(proxy)
-        clients.run(tunnel.__aenter__())
-        stack.callback(lambda: clients.run(tunnel.__aexit__(None, None, None)))
+
+        def entered[T](context: AbstractAsyncContextManager[T]) -> T:
+            stack.callback(lambda: clients.run(context.__aexit__(None, None, None)))
+            return clients.run(context.__aenter__())
+
+        provider = stack.enter_context(providers(authority))
+        api = entered(kube_api(place / "api"))
+        api.put(pod("web-1", "127.0.0.1", "shop", owner="StatefulSet/web"))
+        proxy = stack.enter_context(watched.proxy(place / "proxy", provider, authority))
+        gateway = stack.enter_context(watched.gateway(place / "gateway", provider, authority, api))
+        injector = stack.enter_context(watched.injector(place / "injector", NAME))
+        server = stack.enter_context(prometheus(place / "prometheus", proxy, gateway, injector))
+        entered(watched.open_tunnel(proxy))
         clients.run(watched.call_through(gateway))
         clients.run(watched.call(proxy, authority), deadline_s=60)
         watched.admit(injector)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chart.helm import NAMESPACE
 from tests.monitoring.conftest import Seen
 from tests.monitoring.dashboards import DASHBOARDS, Query, filled, queries, variables
 from tests.monitoring.prometheus import needs_prometheus
@@ -67,3 +68,11 @@ def test_namespace_and_pod_are_what_kubernetes_says_and_the_rest_is_the_sidecars
     labels = build["metric"]
     assert (labels["namespace"], labels["pod"], labels["workload"]) == ("shop", "web-1", "Deployment/web")
     assert not [name for name in labels if name.startswith("exported_")]
+
+
+def test_calls_of_a_gateway_are_their_clients_and_its_own_state_is_its_own(seen: Seen) -> None:
+    gateway = 'job="skinflint-gateway-metrics"'
+    (calls,) = seen.prometheus.query(f"sum by (namespace, workload, tenant) (skinflint_requests_total{{{gateway}}})")
+    assert calls["metric"] == {"namespace": "shop", "workload": "StatefulSet/web", "tenant": "shop"}
+    (own,) = seen.prometheus.query(f"sum by (namespace, pod) (skinflint_request_seconds_count{{{gateway}}})")
+    assert own["metric"] == {"namespace": NAMESPACE, "pod": "skinflint-gateway-1"}

@@ -18,6 +18,7 @@ from tests.e2e.calls import EMBEDDINGS, ask, chat
 from tests.injector.pods import pod
 from tests.injector.serving import review
 from tests.support.background import Providers
+from tests.support.kube_api import KubeApi
 from tests.support.origins import echo, origin
 from tests.support.processes import RunningProcess, free_port, module, running, wait_until
 from tests.support.raw_client import RawClient, connect, secure, tunnel
@@ -49,13 +50,14 @@ def proxy(directory: Path, provider: Providers, authority: Certificates) -> Iter
 
 
 @contextlib.contextmanager
-def gateway(directory: Path, provider: Providers, authority: Certificates) -> Iterator[RunningProxy]:
-    """A proxy for many, on loopback, whose Redis is away."""
+def gateway(directory: Path, provider: Providers, authority: Certificates, api: KubeApi) -> Iterator[RunningProxy]:
+    """A proxy for many, on loopback, that knows its clients by their pods, and whose Redis is away."""
+    account = {"token_file": str(api.account / "token"), "ca_file": str(api.account / "ca.crt")}
     settings = {
         "cache": {"redis": {"url": f"redis://127.0.0.1:{free_port()}"}},
         "profile": "gateway",
-        "access": {"sources": {"127.0.0.0/8": "acme"}},
-        "attribution": {"call_metric_labels": ["tenant"]},
+        "access": {"kubernetes": {"enabled": True, "api": api.url, **account}},
+        "attribution": {"call_metric_labels": ["tenant", "namespace", "workload"]},
         "destinations": {"exceptions": ["127.0.0.0/8"]},  # where the providers are simulated
     }
     with running_proxy(directory, merged(towards(provider, authority), settings)) as running_it:

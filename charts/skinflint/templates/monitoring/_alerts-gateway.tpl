@@ -15,5 +15,11 @@
   severity: info
   summary: The gateway refuses many
   description: {{`'{{ $value | printf "%.1f" }} a second are refused, as their {{ $labels.reason }} is not allowed.'`}}
+- alert: SkinflintGatewayBlind
+  expr: max by (namespace, pod) (skinflint_access_pods_age_seconds{job="{{ $job }}"}) > 300
+  for: 0m
+  severity: warning
+  summary: The gateway hears nothing of pods
+  description: {{`'{{ $labels.namespace }}/{{ $labels.pod }} has not heard of the Kubernetes API for {{ $value | humanizeDuration }}. Past access.kubernetes.stale_s it knows no pod.'`}}
 {{- end -}}
 {{- end -}}
