@@ -11,9 +11,10 @@ _NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 
 RESERVED: Final = frozenset(
     {
-        *("provider", "operation", "model", "outcome", "code", "kind"),  # of calls
+        *("provider", "operation", "model", "outcome", "code", "kind", "error"),  # of calls
         *("origin", "protocol", "stage", "state", "tier", "worker", "result", "role", "reason"),  # of its parts
         *("le", "quantile", "generation"),  # of histograms, summaries and Python's collector
+        "version",  # of the build
         *("job", "instance"),  # of every scrape: they say where the samples come from
     }
 )

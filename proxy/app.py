@@ -21,6 +21,7 @@ from config.schema import Settings
 from proxy import version
 from proxy.access.parts import AccessParts
 from proxy.access.reach import Reach
+from proxy.admin.condition import Condition, Reloads
 from proxy.admin.server import AdminServer
 from proxy.admin.views import Views
 from proxy.cache_parts import CacheParts
@@ -141,6 +142,10 @@ class Skinflint:
         self._metrics.registry.register(LiveGauges([*views.gauges(), *self._access.gauges()]))
         if self._cache.flights is not None:
             self._metrics.registry.register(ShownFlights(self._cache.flights))
+        self._metrics.registry.register(Condition(views, lambda: self._identity.authority))
+        self.reloads = Reloads()
+        if place is None:  # the supervisor counts for its workers
+            self._metrics.registry.register(self.reloads)
 
     # -- life
 

@@ -102,6 +102,7 @@ class Calls(Collector):
         self._request: dict[tuple[str, str, str], Times] = {}
         self._first_byte: dict[tuple[str, str, str], Times] = {}
         self._overhead: dict[tuple[str], Times] = {}
+        self._errors: dict[tuple[str, str], int] = {}
 
     def observe(self, record: CallRecord) -> None:
         """Count one settled call."""
@@ -129,6 +130,9 @@ class Calls(Collector):
         if record.first_byte_ms is not None:
             series.first_byte.observe(record.first_byte_ms / 1000)
         series.overhead.observe(record.overhead_ms / 1000)
+        if record.error and record.outcome != "refused":
+            why = (record.provider, record.error)  # words of ours
+            self._errors[why] = self._errors.get(why, 0) + 1
 
     def _values(self, labels: Mapping[str, str]) -> tuple[str, ...]:
         return tuple([bounded(labels.get(name, "")) for name, bounded in zip(self._by_call, self._bounds, strict=True)])
@@ -169,6 +173,10 @@ class Calls(Collector):
                 if count:
                     tokens.add_metric((*values, kind), count)
         yield from (cost, saved, unpriced, tokens)
+        errors = CounterMetricFamily("skinflint_errors", "Calls that went wrong, by why.", labels=("provider", "error"))
+        for why, count in self._errors.items():
+            errors.add_metric(why, count)
+        yield errors
         timed = ("provider", "operation", "outcome")
         yield _histogram(
             "skinflint_request_seconds", "From the request's last byte to the answer's last.", timed, self._request

@@ -81,7 +81,9 @@ async def _run(loader: SettingsLoader, settings: Settings, on_ready: Callable[[R
         log.info("ready", listeners=[listener.address for listener in runtime.listeners], admin=runtime.admin)
         on_ready(runtime)
 
-    return await serve(proxy, orders, announce, lambda is_ordered: watcher.poll(force=is_ordered))
+    return await serve(
+        proxy, orders, announce, lambda is_ordered: proxy.reloads.count(watcher.poll(force=is_ordered).outcome)
+    )
 
 
 async def serve(

@@ -1,4 +1,5 @@
-"""A few numbers that the supervisor and all workers see: who is there, what it has, how often places were filled again.
+"""A few numbers that the supervisor and all workers see: who is there, what it has, how often places were filled again,
+and what became of new settings.
 
 Rules: anonymous memory, made before the fork, so that it goes with the last of them; a number has one writer at a
 time, is eight bytes, aligned, and is read without a lock. What counts connections on their way is for balance only.
@@ -10,6 +11,8 @@ from typing import Final
 _WORD: Final = 8
 _PID, _RESTARTS, _READY, _CONNECTIONS = range(4)
 _FIELDS: Final = 4
+_APPLIED, _REFUSED = range(2)  # changes of settings, by what became of them
+_OWN: Final = 2  # numbers of the supervisor's
 
 
 class Board:
@@ -18,7 +21,9 @@ class Board:
     def __init__(self, count: int, supervisor: int) -> None:
         self.count = count
         self.supervisor = supervisor  # its process id
-        self._memory = mmap.mmap(-1, (count * _FIELDS + 2 * count * count) * _WORD)
+        self._pairs = count * _FIELDS
+        self._own = self._pairs + 2 * count * count
+        self._memory = mmap.mmap(-1, (self._own + _OWN) * _WORD)
         self._words = memoryview(self._memory).cast("Q")
 
     def began(self, index: int, pid: int) -> None:
@@ -52,6 +57,14 @@ class Board:
         """How often this place was filled again."""
         return self._words[index * _FIELDS + _RESTARTS]
 
+    def settings_changed(self, *, applied: bool) -> None:
+        """Count a change of settings that was applied or refused."""
+        self._words[self._own + (_APPLIED if applied else _REFUSED)] += 1
+
+    def changes_of_settings(self) -> tuple[int, int]:
+        """How many were applied, and how many refused."""
+        return self._words[self._own + _APPLIED], self._words[self._own + _REFUSED]
+
     # -- written by the workers
 
     def set_connections(self, index: int, count: int) -> None:
@@ -76,7 +89,7 @@ class Board:
         return max(0, sum(self._words[pair] - self._words[pair + 1] for pair in pairs))
 
     def _pair(self, sender: int, to: int) -> int:
-        return self.count * _FIELDS + 2 * (sender * self.count + to)
+        return self._pairs + 2 * (sender * self.count + to)
 
     def close(self) -> None:
         """Give the memory back. Others keep theirs."""

@@ -14,6 +14,7 @@ import structlog
 from prometheus_client.registry import Collector
 
 from proxy.admin.answers import Cleared
+from proxy.admin.condition import Reloads
 from proxy.admin.views import Readiness, Views
 from proxy.counters import Counters
 from proxy.metrics import Labelled
@@ -190,6 +191,7 @@ class FleetAnswers:
                 (("skinflint_workers", (), ready),),
             ),
             Family("skinflint_worker_restarts", "Workers that ended and were replaced.", "counter", restarts),
+            *families_of(Reloads(*self._board.changes_of_settings())),
         ]
 
     def _line(self, index: int, told: Told) -> dict[str, object]:

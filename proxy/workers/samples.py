@@ -14,11 +14,14 @@ from prometheus_client.registry import Collector
 type Labels = tuple[tuple[str, str], ...]
 type Sample = tuple[str, Labels, float]
 
+# Each worker watches all pods, and has the same build.
 _HIGHEST: Final = frozenset(
-    {"process_max_fds", "skinflint_access_pods", "skinflint_access_pods_age_seconds"}  # each worker watches all pods
+    {"process_max_fds", "skinflint_access_pods", "skinflint_access_pods_age_seconds", "skinflint_build_info"}
 )
-_EARLIEST: Final = frozenset({"process_start_time_seconds"})
+_EARLIEST: Final = frozenset({"process_start_time_seconds", "skinflint_ca_expiry_timestamp_seconds"})
 _SHARED_TIER: Final = ("tier", "shared")
+_OWN_TIER: Final = ("tier", "memory")
+_OF_TIERS: Final = frozenset({"skinflint_cache_bytes", "skinflint_cache_entries", "skinflint_cache_limit_bytes"})
 _COUNTING: Final = frozenset({"counter", "histogram"})
 _COUNTING_STATES: Final = {"skinflint_ledger_rows": {("state", "written"), ("state", "lost")}}
 
@@ -64,7 +67,7 @@ def added(workers: Iterable[Sequence[Family]]) -> list[Family]:
 
 
 def _both(name: str, labels: Labels, one: float, other: float) -> float:
-    if name in _HIGHEST or _SHARED_TIER in labels:
+    if name in _HIGHEST or _SHARED_TIER in labels or (name in _OF_TIERS and _OWN_TIER not in labels):
         return max(one, other)
     if name in _EARLIEST:
         return min(one, other)

@@ -131,7 +131,7 @@ class Supervisor:
                 log.error("workers_killed", workers=self._fleet.kill(), reason="they did not stop in time")
                 self._kill_at = time.monotonic() + _SLACK_S
             return
-        self._watcher.poll()
+        self._reload()
         if not self._is_announced and all(self._board.is_ready(index) for index in range(self._count)):
             self._is_announced = True
             self._announce(on_ready)
@@ -153,7 +153,7 @@ class Supervisor:
             if self._again.is_meant(time.monotonic()):
                 self._fleet.tell(HURRY)
         elif signal.SIGHUP in came:
-            self._watcher.poll(force=True)
+            self._reload(force=True)
 
     def _on_lifeline(self, lifeline: int) -> None:
         if not os.read(lifeline, 4096):
@@ -169,6 +169,11 @@ class Supervisor:
                 self._fleet.became_ready(worker)
 
         return listen
+
+    def _reload(self, *, force: bool = False) -> None:
+        result = self._watcher.poll(force=force)
+        if result.outcome != "unchanged":
+            self._board.settings_changed(applied=result.outcome == "applied")
 
     def _apply(self, settings: Settings) -> None:
         """New settings for all workers, and for those that will replace them. Raises SettingsError, as they would."""

@@ -21,6 +21,7 @@ from proxy.edge.bridge import Snapshot
 from proxy.ledger.writer import LedgerStatus, LedgerWriter
 from proxy.metrics import LiveGauges
 from proxy.stores.admission import Admission
+from proxy.stores.base import Store
 from proxy.stores.invalidation import Invalidations
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Rules
@@ -53,16 +54,16 @@ class Ledger:
 class Operators:
     """The listener, and the parts that it looks at."""
 
-    def __init__(self, *, with_ledger: bool = True, **sections: object) -> None:
+    def __init__(self, *outer: Store, with_ledger: bool = True, **sections: object) -> None:
         self.state: Literal["starting", "running", "stopping"] = "running"
         self.ledger = Ledger()
         self.edge = Edge()
-        self.store = Tiers(MemoryStore(1 << 20), (), Rules(), TaskSet(), Admission())
+        self.store = Tiers(MemoryStore(1 << 20), outer, Rules(), TaskSet(), Admission())
         self.counters = Counters()
         self.pool = Pool(Upstream(), Resolver({}, ignore_hosts_file=False))
         origin = Origin(answer())
         snapshot = Snapshot(settings(**sections), REGISTRY, origin, origin, self.pool)
-        views = Views(
+        views = self.views = Views(
             snapshot=lambda: snapshot,
             state=lambda: self.state,
             bridge=self.edge.bridge,

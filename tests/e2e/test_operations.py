@@ -70,6 +70,8 @@ async def test_bad_settings_are_refused_and_the_old_stay(
         await until(lambda seen=seen: len(proxy.events("settings_refused")) > seen, "it was refused")  # type: ignore[misc]
     assert [said(await ask(proxy, chat(prompt))) for _ in range(2)] == ["miss", "hit"]
     assert proxy.events("settings_applied") == []
+    await until(lambda: proxy.metric("skinflint_settings_reloads_total", outcome="refused") >= 3, "all are counted")
+    assert proxy.metric("skinflint_settings_reloads_total", outcome="applied") == 0
 
 
 async def test_a_stream_survives_a_reload_that_replaces_the_pool(

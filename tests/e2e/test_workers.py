@@ -263,6 +263,7 @@ async def test_bad_settings_are_refused_once_and_the_number_of_workers_is_fixed(
     proxy.reload()
     assert "workers cannot change while running" in str(proxy.logged("settings_refused")[0]["reason"])
     assert len(pids(proxy)) == 2
+    await until(lambda: proxy.metric("skinflint_settings_reloads_total", outcome="refused") == 1, "it is counted")
 
 
 async def test_workers_end_with_their_supervisor(

@@ -16,6 +16,7 @@ from tests.kubernetes.internet import Internet, internet
 from tests.kubernetes.kubelet import Node, RunningPod, applied
 from tests.kubernetes.network import network
 from tests.kubernetes.pods import EXTRA_CA, images
+from tests.kubernetes.variables import Secrets
 from tests.support.netns import lacking
 
 _numbers = itertools.count()
@@ -56,17 +57,20 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def apply(authority: Certificates, programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Apply:
-    """Applies a pod: `with apply(document) as made:`. `families="6"`: in a cluster that has IPv6 alone."""
+    """Applies a pod: `with apply(document) as made:`. `families="6"`: in a cluster that has IPv6 alone.
+
+    `secrets`: those of the pod's namespace.
+    """
 
     @contextlib.contextmanager
-    def made(document: Object, families: str = "46") -> Iterator[Applied]:
+    def made(document: Object, families: str = "46", secrets: Secrets | None = None) -> Iterator[Applied]:
         directory = tmp_path_factory.mktemp("node")
         with (
             network(f"k{next(_numbers)}", families) as between,
             internet(between.internet, authority) as outside,
         ):
             roots = {EXTRA_CA: {"ca.crt": authority.ca.read_text()}}
-            node = Node(between, images(programs), directory, roots)
+            node = Node(between, images(programs), directory, roots, secrets or {})
             with applied(document, node) as pod, contextlib.ExitStack() as stack:
                 clients = Clients(pod, programs, directory)
                 stack.callback(clients.close)

@@ -74,6 +74,10 @@ def test_calls_add_up_by_their_labels_and_all_of_it_has_the_process_own() -> Non
         ("process_start_time_seconds", (), 3),
         ("skinflint_cache_bytes", (("tier", "shared"),), 7),
         ("skinflint_cache_bytes", (("tier", "memory"),), 10),
+        ("skinflint_cache_bytes", (("tier", "disk"),), 7),
+        ("skinflint_cache_limit_bytes", (("tier", "disk"),), 7),
+        ("skinflint_build_info", (("version", "1"),), 7),
+        ("skinflint_ca_expiry_timestamp_seconds", (), 3),
     ],
 )
 def test_not_every_gauge_is_added(name: str, labels: tuple[tuple[str, str], ...], expected: float) -> None:

@@ -59,6 +59,16 @@ def test_the_board_counts_what_is_under_way() -> None:
     board.close()
 
 
+def test_the_board_counts_changes_of_settings() -> None:
+    board = Board(2, supervisor=1)
+    board.settings_changed(applied=True)
+    board.settings_changed(applied=False)
+    board.settings_changed(applied=False)
+    assert board.changes_of_settings() == (1, 2)
+    assert board.under_way(1) == 0
+    board.close()
+
+
 def test_limits_of_the_whole_are_divided_and_others_are_not() -> None:
     settings = Settings()
     part = share_of(settings, WorkerPlace(0, 3, Path()))
