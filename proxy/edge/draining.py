@@ -5,8 +5,8 @@ next head (`Connection: close`), HTTP/2 by GOAWAY. A connection without a call s
 call may be on its way on it; one that is answered then is kept until the answer is out. Connections that did not say
 yet what they want are waited for as long. What is relayed, and what streams, goes on up to `drain.timeout_s`.
 
-HTTP/2 is told when no call is under way, and after half the time at the latest: Python's h2, and so httpx, takes nothing
-more after any GOAWAY, not even the answers that it promises.
+HTTP/2 is told when no call is under way, and after half the time at the latest: Python's h2, and so httpx, takes
+nothing more after any GOAWAY, not even the answers that it promises.
 """
 
 import asyncio
