@@ -8,11 +8,13 @@ import sqlite3
 from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from proxy.ledger.faults import LedgerError
-from proxy.ledger.location import sqlite_path
+from proxy.ledger.location import safe_name, sqlite_path
 from proxy.ledger.rows import dump_json
+from proxy.ledger.sql_faults import translate
 from proxy.ledger.sqlite_store import BUSY_TIMEOUT_MS, PRAGMAS
 from proxy.sqlite_files import make_private
 
@@ -40,10 +42,14 @@ def open_writer(url: str) -> Engine:
 
 
 def open_reader(url: str) -> Engine:
-    """An engine that cannot write. Raises LedgerError when there is no ledger yet."""
+    """An engine that cannot write. Raises LedgerError when there is no ledger yet, or no driver for it."""
     path = sqlite_path(url)
     if path is None:
-        return create_engine(url, hide_parameters=True, isolation_level="REPEATABLE READ", poolclass=NullPool)
+        try:
+            return create_engine(url, hide_parameters=True, isolation_level="REPEATABLE READ", poolclass=NullPool)
+        except (ImportError, ArgumentError) as error:
+            fault = translate(error)
+            raise LedgerError(f"cannot read the ledger at {safe_name(url)}: {fault.reason}; {fault.advice}") from error
     if not path.exists():
         raise LedgerError(f"there is no ledger at {path}: no call has been recorded there yet")
 

@@ -345,3 +345,12 @@ def test_groups_and_steps_of_time_add_up_to_the_totals(rows: list[CallRecord], b
     assert totals.cost.nanousd == sum(row.cost_nanousd or 0 for row in rows)
     assert sum(bucket.calls for bucket in report.series) == len(rows)
     assert totals.total == percentiles([row.total_ms for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("url", "said"), [("mysql+nothere://me:secret@db/ledger", "URL"), ("mysql://me:secret@db/ledger", "driver")]
+)
+def test_a_ledger_without_a_driver_is_said_in_words_without_the_password(url: str, said: str) -> None:
+    with pytest.raises(LedgerError, match=said) as caught:
+        report_on(url)
+    assert "secret" not in str(caught.value)
