@@ -208,7 +208,7 @@ async def test_a_ledger_that_cannot_be_opened_is_degraded_not_fatal(start: Start
 
 
 async def test_a_driver_that_is_missing_is_degraded_not_fatal(start: StartWriter) -> None:
-    writer = start(at="postgresql+psycopg://me:secret@db/ledger")
+    writer = start(at="mysql://me:secret@db/ledger")
     writer.record(call(1))
     await until(lambda: writer.status().state == "degraded")
     assert "driver" in writer.status().reason
