@@ -229,7 +229,7 @@ class Skinflint:
         if self._provided is not None and (authority := self._provided.poll()) is not None:
             self._take(authority)
         if (tokens := await self._access.tend()) is not None:
-            self._bridge.keep_only(tokens)
+            self._edge.keep_only(tokens)
         if await self._retired.close_unused():
             trim()
         await self._cache.tend()

@@ -35,6 +35,7 @@ def test_the_profile_listens_for_the_network_and_leads_to_providers(load: Load) 
     settings = load("profile: gateway")
     assert [listener.address for listener in settings.listeners] == ["0.0.0.0:3128"]
     assert (settings.destinations.allow, settings.destinations.private) == (("providers",), False)
+    assert settings.attribution.call_metric_labels == ("tenant",)
 
 
 def test_flags_and_files_go_over_the_profile(load: Load) -> None:
