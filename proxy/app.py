@@ -30,6 +30,7 @@ from proxy.counters import Counters
 from proxy.edge.acceptor import ReadyListeners
 from proxy.edge.bridge import Bridge, Snapshot
 from proxy.edge.ca import CertificateAuthority
+from proxy.edge.front import Front
 from proxy.edge.leaf import LeafIssuer
 from proxy.edge.master import Edge, ListenError, going
 from proxy.edge.pins import PinMemory
@@ -323,6 +324,14 @@ class Skinflint:
     def _stage_failed(self, stage: str, exchange: Exchange, failure: Exception) -> None:
         self._metrics.stage_failures.labels(stage).inc()
         log.error("stage_failed", stage=stage, exchange=exchange.id, error=type(failure).__name__, exc_info=failure)
+
+
+def try_out(settings: Settings) -> None:
+    """What each worker will read, once: a mistake in it should not have to be told by all. Raises SettingsError."""
+    AccessParts(os.environ).gate(settings.access)
+    for listener in settings.listeners:
+        if listener.tls is not None:
+            Front(listener.tls)
 
 
 def identity_of(settings: Settings) -> Identity:

@@ -97,7 +97,10 @@ class Gate:
     def _by_network(self, address: str) -> Tenant | None:
         if not self._networks:
             return None
-        found = ip_address(plain(address))
+        try:
+            found = ip_address(plain(address))
+        except ValueError:
+            return None
         return next((tenant for network, tenant in self._networks if found in network), None)
 
     def _labels(self, address: str) -> dict[str, str]:
