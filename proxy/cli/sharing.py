@@ -1,4 +1,4 @@
-"""A proxy that not only this machine uses, as the doctor sees it: who may, and where it leads. Looks at settings alone."""
+"""A proxy that not only this machine uses, as the doctor sees it: who may, and where it leads. Looks at settings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -183,3 +183,16 @@ async def test_workers_have_it_too(make_process: MakeProxy, provider: Providers,
             answer = await client.post(f"https://{HOST}{CHAT}", content=chat(prompt), headers=fields)
             told.append(answer.headers["x-skinflint-cache"])
     assert told == ["miss"] + ["hit"] * 5
+
+
+async def test_handshakes_that_nobody_finishes_are_bounded_and_end(
+    make_proxy: MakeProxy, provider: Providers, ca: TestCa
+) -> None:
+    limits = {"max_connections": 4, "client_head_s": 1.0}
+    proxy = make_proxy(provider, secured(ca, limits=limits))
+    async with contextlib.AsyncExitStack() as opened:
+        silent = [await opened.enter_async_context(await connect(proxy.port())) for _ in range(8)]
+        assert await silent[-1].read_all() == b""  # one too many
+        assert await silent[0].read_all() == b""  # it took too long
+        async with inside(proxy, trust(ca)) as client:
+            assert (await connect_to(client, f"{HOST}:443")).startswith(b"HTTP/1.1 200")
