@@ -9,6 +9,7 @@ from proxy.edge.relay import Relay
 from proxy.exchange.errors import UpstreamError
 from proxy.tasks import TaskSet
 from proxy.upstream.dial import Dialer
+from proxy.upstream.guard import PROHIBITED
 from proxy.upstream.liveness import notice_dead_peer
 
 log = structlog.get_logger(__name__)
@@ -65,7 +66,8 @@ class TunnelConnection(asyncio.Protocol):
         try:
             reader, writer = await self._dialer.open(self._host, self._port)
         except UpstreamError as failure:
-            log.info("tunnel_failed", host=self._host, port=self._port, reason=failure.code)
+            if failure.code != PROHIBITED:  # which is said where it was refused, and not in a flood
+                log.info("tunnel_failed", host=self._host, port=self._port, reason=failure.code)
             if self._answers_connect:
                 self.send(_FAILED % (failure.status, failure.code.encode()))
             self.close()
