@@ -238,6 +238,7 @@ async def test_an_allowed_name_that_leads_to_this_machine_is_refused(make_proxy:
         answer = await refused(proxy, f"localhost:{port}")
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert b"proxy-status: skinflint; error=destination_ip_prohibited" in answer
+    assert b"must not be reached through this proxy" in answer
     assert proxy.metric("skinflint_refused_total", reason="address") == 1
 
 
