@@ -48,6 +48,8 @@ def admitted(connection: "ClientConnection", head: RequestHead, request: Request
         return connection.tenant  # that was settled when the connection came to be ours
     bridge = connection.bridge
     who: Tenant | Why = connection.tenant
+    if connection.admission is None and not bridge.gate.is_open:  # it began before there were rules
+        connection.admission = Admission(Client(connection.peer))
     if connection.admission is not None:
         who = connection.admission.of(bridge.gate, first(head.headers, b"proxy-authorization"))
     if isinstance(who, Why):

@@ -252,6 +252,23 @@ async def test_rules_for_destinations_are_taken_while_it_runs(make_proxy: MakePr
     assert (await refused(proxy, f"{HOST}:443")).startswith(b"HTTP/1.1 403 ")
 
 
+async def test_rules_for_clients_are_taken_while_it_runs(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    plain = make_provider(tls=False)
+    proxy = make_proxy(plain, {"destinations": {"allow": ["providers"]}})
+    async with await connect(proxy.port()) as client:
+        client.send(post(chat(prompt), f"http://{HOST}{CHAT}"))
+        assert (await client.answer()).status == 200
+        settings = orjson.loads(proxy.config.read_bytes())
+        settings["access"] = {"sources": {"10.0.0.0/8": "far"}}
+        proxy.config.write_bytes(orjson.dumps(settings))
+        proxy.logged("settings_applied")
+        client.send(post(chat(prompt), f"http://{HOST}{CHAT}"))
+        assert (await client.answer()).status == 403
+    assert (await refused(proxy, f"{HOST}:443")).startswith(b"HTTP/1.1 403 ")
+
+
 async def test_redirects_are_the_clients_to_follow(
     gateway: RunningProxy, provider: Providers, tenants: Tenants, prompt: str
 ) -> None:
