@@ -7,6 +7,7 @@ time, and so do a limited number.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -148,10 +149,11 @@ class PodWatch:
         within_s = int(_WATCH_S * random.uniform(0.7, 1.0))  # noqa: S311 - not all replicas at once
         began_at = self._clock()
         try:
-            async for event in api.watch(_PATH, query, within_s):
-                if text(event, "type") == "ERROR":
-                    return self._ended(section(event, "object").get("code"))
-                version = self._take(event) or version
+            async with contextlib.aclosing(api.watch(_PATH, query, within_s)) as events:
+                async for event in events:
+                    if text(event, "type") == "ERROR":
+                        return self._ended(section(event, "object").get("code"))
+                    version = self._take(event) or version
         except ApiError as failure:
             if failure.status == _GONE:
                 return ""
