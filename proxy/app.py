@@ -8,6 +8,7 @@ import asyncio
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import Literal
 
 import structlog
@@ -238,6 +239,7 @@ class Skinflint:
     def _take(self, authority: CertificateAuthority) -> None:
         """From now on it signs; one of several workers tells clients of it."""
         self._bridge.leaves.take(authority)
+        self._identity = replace(self._identity, authority=authority)
         if self._worker:
             return
         try:

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 _PATH: Final = "/api/v1/pods"
 _PAGE: Final = "250"
-_WATCH_S: Final = 300
+_WATCH_S: Final = 240  # the API is heard at least at its end
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 _MOST_WAITING: Final = 1024
