@@ -77,7 +77,7 @@ def _gateway(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
         if listener.tls is not None and not is_regular:
             yield ("listeners", index, "tls"), "is for the mode regular: in others clients speak TLS for the origin"
         is_open = not access.has_rules and not knows_certificates and ANY in settings.destinations.allow
-        if is_regular and is_open and not _is_loopback(listener):
+        if is_regular and is_open and not is_loopback(listener):
             message = (
                 f"{listener.address} would be an open relay: whoever reaches it could reach anything through it. "
                 "Say who may use it (access), or what may be reached (destinations.allow: providers; or "
@@ -93,7 +93,8 @@ def _gateway(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
             yield ("listeners", index, "mode"), message
 
 
-def _is_loopback(listener: Listener) -> bool:
+def is_loopback(listener: Listener) -> bool:
+    """Only this machine's programs reach it."""
     host, _ = split_address(listener.address)
     try:
         return ip_address(host).is_loopback

@@ -27,4 +27,5 @@ def profile_layer(profile: Profile) -> Layer:
             layer = layer.put(("destinations", "allow"), [PROVIDERS], "profile gateway")
             layer = layer.put(("destinations", "private"), False, "profile gateway")
             layer = layer.put(("drain", "linger_s"), 5.0, "profile gateway")
-            return layer.put(("drain", "idle_s"), 10.0, "profile gateway")
+            layer = layer.put(("drain", "idle_s"), 10.0, "profile gateway")
+            return layer.put(("attribution", "call_metric_labels"), ["tenant"], "profile gateway")

@@ -8,6 +8,7 @@ import asyncio
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import Literal
 
 import structlog
@@ -30,6 +31,7 @@ from proxy.counters import Counters
 from proxy.edge.acceptor import ReadyListeners
 from proxy.edge.bridge import Bridge, Snapshot
 from proxy.edge.ca import CertificateAuthority
+from proxy.edge.front import Front
 from proxy.edge.leaf import LeafIssuer
 from proxy.edge.master import Edge, ListenError, going
 from proxy.edge.pins import PinMemory
@@ -229,7 +231,7 @@ class Skinflint:
         if self._provided is not None and (authority := self._provided.poll()) is not None:
             self._take(authority)
         if (tokens := await self._access.tend()) is not None:
-            self._bridge.keep_only(tokens)
+            self._edge.keep_only(tokens)
         if await self._retired.close_unused():
             trim()
         await self._cache.tend()
@@ -237,6 +239,7 @@ class Skinflint:
     def _take(self, authority: CertificateAuthority) -> None:
         """From now on it signs; one of several workers tells clients of it."""
         self._bridge.leaves.take(authority)
+        self._identity = replace(self._identity, authority=authority)
         if self._worker:
             return
         try:
@@ -323,6 +326,14 @@ class Skinflint:
     def _stage_failed(self, stage: str, exchange: Exchange, failure: Exception) -> None:
         self._metrics.stage_failures.labels(stage).inc()
         log.error("stage_failed", stage=stage, exchange=exchange.id, error=type(failure).__name__, exc_info=failure)
+
+
+def try_out(settings: Settings) -> None:
+    """What each worker will read, once: a mistake in it should not have to be told by all. Raises SettingsError."""
+    AccessParts(os.environ).gate(settings.access)
+    for listener in settings.listeners:
+        if listener.tls is not None:
+            Front(listener.tls)
 
 
 def identity_of(settings: Settings) -> Identity:

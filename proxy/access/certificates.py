@@ -9,14 +9,16 @@ from cryptography.x509.oid import NameOID
 
 def names_in(certificate: bytes) -> list[str]:
     """What a certificate (DER) is named by: URIs (SPIFFE's, for one), DNS names, common name, in this order."""
-    parsed = x509.load_der_x509_certificate(certificate)
     found: list[str] = []
     try:
+        parsed = x509.load_der_x509_certificate(certificate)
         names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         found += names.get_values_for_type(x509.UniformResourceIdentifier)
         found += names.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound:
         pass
+    except ValueError:  # OpenSSL took it, and this reader does not
+        return []
     found += [str(each.value) for each in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     return [name for name in found if name.isprintable() and 0 < len(name) <= 512]
 

@@ -7,12 +7,12 @@ wrong is refused whatever else is known: whoever sends one wants to be that tena
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Protocol
 
 from config.gateway import Access
 from proxy.access.certificates import names_in, tenant_of
 from proxy.access.credentials import Credentials
+from proxy.access.networks import Networks, plain
 from proxy.exchange.tenant import NOBODY, Tenant
 
 
@@ -54,9 +54,7 @@ class Gate:
         self._pods = pods
         self._certificates = settings.certificates
         self._default = Tenant.named(settings.default_tenant) if settings.default_tenant else None
-        networks = [(ip_network(text), Tenant.named(name)) for text, name in settings.sources.items()]
-        networks.sort(key=lambda pair: pair[0].prefixlen, reverse=True)
-        self._networks: list[tuple[IPv4Network | IPv6Network, Tenant]] = networks
+        self._networks = Networks({text: Tenant.named(name) for text, name in settings.sources.items()})
         self.is_open = not settings.has_rules and self._default is None
 
     @property
@@ -87,33 +85,17 @@ class Gate:
         """Before a client is refused that may be known in a moment."""
         if self._pods is None or self._credentials is not None or client.certificate is not None:
             return
-        if self._by_network(client.address) is None:
+        if self._networks.find(client.address) is None:
             await self._pods.wait_for(plain(client.address))
 
     def _by_address(self, address: str) -> Tenant | None:
-        found = self._by_network(address)
+        found = self._networks.find(address)
         return found if found is not None or self._pods is None else self._pods.tenant(plain(address))
-
-    def _by_network(self, address: str) -> Tenant | None:
-        if not self._networks:
-            return None
-        found = ip_address(plain(address))
-        return next((tenant for network, tenant in self._networks if found in network), None)
 
     def _labels(self, address: str) -> dict[str, str]:
         """What the pod of a client is labelled with, who is known by other means."""
         pod = self._pods.tenant(plain(address)) if self._pods is not None else None
         return dict(pod.labels) if pod is not None else {}
-
-
-def plain(address: str) -> str:
-    """An address as it is written: without a zone, and as IPv4 where that is what it is."""
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return str(mapped or found)
 
 
 OPEN: Final = Gate(Access())

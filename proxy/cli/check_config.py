@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from config.layers import Value
     from config.load import Snapshot
     from config.places import KeyPath
+    from config.schema import Settings
 
 _WIDEST_VALUE: Final = 50
 
@@ -86,10 +87,24 @@ def _check_further(snapshot: "Snapshot") -> None:
     from proxy.providers.registry import Registry  # noqa: PLC0415
 
     load_prices(snapshot.settings.cost.prices)
+    _try_files(snapshot.settings)
     try:
         Registry.from_settings(snapshot.settings)
     except ValueError as exc:
         raise CommandFailed(str(exc)) from exc
+
+
+def _try_files(settings: "Settings") -> None:
+    """Tokens and certificates, as the proxy would read them."""
+    if settings.access.credentials is not None:
+        from proxy.access.credentials import CredentialsFile  # noqa: PLC0415 - who has none does not wait for it
+
+        CredentialsFile(settings.access.credentials)
+    for listener in settings.listeners:
+        if listener.tls is not None:
+            from proxy.edge.front import Front  # noqa: PLC0415 - the same
+
+            Front(listener.tls)
 
 
 def _plain(snapshot: "Snapshot") -> "Value":

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from proxy.cli.machine import Program, Snapshot
+from proxy.cli.sharing import advice
 from proxy.edge.ca import RENEW_BEFORE
 from proxy.edge.runtimes import VARIABLES, Kind
 
@@ -42,13 +43,11 @@ class Finding:
 
 def check(seen: Snapshot) -> list[Finding]:
     """Every finding, in the order in which they should be mended."""
+    clients = (way_to_us, exceptions, trust_variables, programs)
     checks: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
         running,
         authority,
-        way_to_us,
-        exceptions,
-        trust_variables,
-        programs,
+        *((shared,) if seen.sharing is not None else clients),  # a shared proxy's clients are elsewhere
         descriptors,
     )
     return [finding for each in checks for finding in each(seen)]
@@ -98,6 +97,13 @@ def authority(seen: Snapshot) -> Iterator[Finding]:
         yield Finding("trust files", Level.WARN, f"{seen.trust.truststore} is missing", "restart skinflint")
     else:
         yield Finding("trust files", Level.OK, f"{seen.trust.bundle} has our root and {ca.bundle_roots - 1} others")
+
+
+def shared(seen: Snapshot) -> Iterator[Finding]:
+    """Who may use a proxy that the network reaches, and for what?"""
+    if seen.sharing is not None:
+        for is_good, message, fix in advice(seen.sharing):
+            yield Finding("gateway", Level.OK if is_good else Level.NOTE, message, fix)
 
 
 def way_to_us(seen: Snapshot) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from config.schema import Settings, split_address
 from proxy import descriptors, runtime
+from proxy.cli.sharing import Sharing, sharing_of
 from proxy.edge.ca import CaError, CertificateAuthority, load
 from proxy.edge.constraints import Permitted
 from proxy.edge.provided_ca import load_provided
@@ -87,6 +88,7 @@ class Snapshot:
     hosts_file: Mapping[str, str]  # name -> address
     redirects: bool | None  # None: the rules cannot be read
     max_descriptors: int
+    sharing: Sharing | None = None  # None: it is for this machine alone
 
 
 def look(settings: Settings, provider_hosts: Sequence[str], environ: Mapping[str, str], now: datetime) -> Snapshot:
@@ -118,6 +120,7 @@ def look(settings: Settings, provider_hosts: Sequence[str], environ: Mapping[str
         hosts_file=parse_hosts(_text(Path("/etc/hosts"))),
         redirects=_redirects(),
         max_descriptors=descriptors.raised(*resource.getrlimit(resource.RLIMIT_NOFILE)),  # as `run` does
+        sharing=sharing_of(settings),
     )
 
 

@@ -19,8 +19,8 @@ from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
 
-type Secured = Callable[[], tuple[ssl.SSLContext, float]]
-"""What the next handshake is made with, and how long it may take."""
+type Secured = Callable[[], Handshake]
+"""What the next handshake is made with."""
 
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -52,6 +52,15 @@ class ReadyListeners:
 
     sockets: Sequence[Sequence[socket.socket]]
     balance: Balance
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """TLS of a listener. `most`: handshakes at once; what comes beyond them is closed."""
+
+    context: ssl.SSLContext
+    within_s: float
+    most: int
 
 
 class Alone:
@@ -136,13 +145,20 @@ class Acceptor:
         return True
 
     async def _take(self, connection: socket.socket) -> None:
+        handshake = self._secured() if self._secured is not None else None
+        if handshake is not None and len(self._tasks) > handshake.most:
+            connection.close()
+            self._arrive(-1)
+            return
         reader = asyncio.StreamReader(loop=self._loop)
         protocol = asyncio.StreamReaderProtocol(reader, self._begin, loop=self._loop)
-        context, within_s = self._secured() if self._secured is not None else (None, None)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.connect_accepted_socket(
-                lambda: protocol, connection, ssl=context, ssl_handshake_timeout=within_s
+                lambda: protocol,
+                connection,
+                ssl=handshake.context if handshake is not None else None,
+                ssl_handshake_timeout=handshake.within_s if handshake is not None else None,
             )
         except OSError as failure:  # it is gone already, or its handshake failed
             if isinstance(failure, ssl.SSLError):

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +18,7 @@ from proxy.access.credentials import Credentials
 from proxy.access.gate import OPEN, Gate
 from proxy.access.reach import EVERYWHERE, Reach
 from proxy.edge.admission import DeniedError, admitted
+from proxy.edge.answers import answer, plain_error, send_streamed, send_whole
 from proxy.edge.connection import ClientConnection
 from proxy.edge.destination import MisdirectedError, request_for
 from proxy.edge.leaf import LeafIssuer
@@ -28,10 +29,8 @@ from proxy.edge.stream import ClientStream
 from proxy.edge.upgrade import run_upgrade
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import ExchangeError, Refusal
-from proxy.exchange.forward import forward, show_end
-from proxy.exchange.headers import HeaderList, first
-from proxy.exchange.model import Body, Ending, Exchange, Response
-from proxy.exchange.provider import ErrorShape
+from proxy.exchange.headers import first
+from proxy.exchange.model import Body, Exchange, Response
 from proxy.exchange.record import Outcome
 from proxy.exchange.repeats import Key, Repeats
 from proxy.metrics import Metrics
@@ -201,13 +200,13 @@ class Bridge:
             response = await snapshot.handler(exchange)
             exchange.status = response.status
             if isinstance(response.body, bytes):
-                _send_whole(stream, exchange, response, response.body)
+                send_whole(stream, exchange, response, response.body)
                 if exchange.replayed is not None and snapshot.repeats is not None and isinstance(body, bytes):
                     _remember(snapshot.repeats, stream, body, exchange, response)
             else:
                 body = b"" if isinstance(body, bytes) else body
                 exchange.let_body_go()
-                await _stream(stream, exchange, response, response.body)
+                await send_streamed(stream, exchange, response, response.body)
         except MisdirectedError as failure:
             self._misdirected(stream, failure)
         except ExchangeError as failure:
@@ -232,11 +231,11 @@ class Bridge:
         """It is no exchange: it cannot be for where it was sent, or may not go there."""
         if isinstance(failure, DeniedError):
             denied = failure.denied
-            shape = _plain_error(denied.status, denied.error, denied.message)
-            _answer(stream, denied.status, shape, fields=denied.fields)
+            shape = plain_error(denied.status, denied.error, denied.message)
+            answer(stream, denied.status, shape, fields=denied.fields)
             return
         self.count_bad_request(failure.status)
-        _answer(stream, failure.status, _plain_error(failure.status, "misdirected_request", str(failure)))
+        answer(stream, failure.status, plain_error(failure.status, "misdirected_request", str(failure)))
 
     def _failed(self, stream: ClientStream, exchange: Exchange | None, failure: ExchangeError) -> None:
         """Say no in the provider's own words; after the head, break the message off."""
@@ -254,11 +253,11 @@ class Bridge:
         shape = (
             provider.error(failure.status, failure.code, failure.message)
             if provider is not None
-            else _plain_error(failure.status, failure.code, failure.message)
+            else plain_error(failure.status, failure.code, failure.message)
         )
         if exchange is not None:
             exchange.status = failure.status
-        _answer(stream, failure.status, shape, failure.code)
+        answer(stream, failure.status, shape, failure.code)
 
     def _new_id(self) -> str:
         """In order of time; two processes that share a ledger never give the same one."""
@@ -277,9 +276,7 @@ class Bridge:
 
 def _remember(repeats: Repeats, stream: ClientStream, body: bytes, exchange: Exchange, response: Response) -> None:
     connection = stream.connection
-    if not isinstance(connection.codec, Http1Server):
-        return
-    if connection.caller is None:
+    if connection.caller is None or not isinstance(connection.codec, Http1Server):
         return
     try:
         key = stream.key or repeats.key(connection.caller, stream.head, body)
@@ -287,66 +284,3 @@ def _remember(repeats: Repeats, stream: ClientStream, body: bytes, exchange: Exc
             repeats.remember(key, exchange, response)
     except Exception as failure:
         log.error("repeat_failed", error=type(failure).__name__, exc_info=failure)
-
-
-def _send_whole(stream: ClientStream, exchange: Exchange, response: Response, body: bytes) -> None:
-    connection, codec = stream.connection, stream.connection.codec
-    if stream.is_gone:
-        exchange.error = "client_disconnected"
-        return
-    assert codec is not None
-    exchange.first_byte_at = time.monotonic()
-    if stream.head.method == b"HEAD":
-        codec.send_head(stream.id, response.status, response.headers, content_length=response.content_length)
-        codec.send_end(stream.id)
-    else:
-        codec.send_complete(stream.id, response.status, response.headers, body)
-    stream.is_answering = True
-    connection.flush()
-    exchange.response_bytes = len(body)
-
-
-async def _stream(stream: ClientStream, exchange: Exchange, response: Response, body: Body) -> None:
-    connection, codec = stream.connection, stream.connection.codec
-    taps = response.taps
-    if not stream.is_gone:  # else `on_disconnect: drain`: for the cache and the ledger
-        assert codec is not None
-        exchange.first_byte_at = time.monotonic()
-        try:
-            codec.send_head(stream.id, response.status, response.headers, content_length=response.content_length)
-            stream.is_answering = True
-            connection.flush()
-        except Exception:  # a field that cannot be sent: nobody else would close the body
-            show_end(taps, Ending.ABANDONED)
-            await body.aclose()
-            raise
-    response.headers = []  # they are sent: not held for as long as the answer streams
-    await forward(body, taps, stream)
-    if stream.is_gone:
-        exchange.error = "client_disconnected"
-    elif codec is not None:
-        codec.send_end(stream.id)
-        connection.flush()
-
-
-def _answer(
-    stream: ClientStream, status: int, shape: ErrorShape, code: str = "", fields: Sequence[tuple[bytes, bytes]] = ()
-) -> None:
-    codec = stream.connection.codec
-    if codec is None or stream.is_gone or stream.is_answering:
-        return
-    stream.is_answering = True
-    headers: HeaderList = [(b"content-type", shape.content_type), *fields]
-    if code:
-        # RFC 9209: who failed, and how.
-        headers.append((b"proxy-status", b"skinflint; error=" + code.encode()))
-    codec.send_complete(stream.id, status, headers, shape.body)
-    stream.connection.flush()
-
-
-def _plain_error(status: int, code: str, message: str) -> ErrorShape:
-    text = message.replace("\\", "\\\\").replace('"', '\\"')
-    kind = "invalid_request_error" if status < 500 else "upstream_error"
-    return ErrorShape(
-        b"application/json", f'{{"error":{{"message":"{text}","type":"{kind}","code":"{code}"}}}}'.encode()
-    )

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.access.credentials import Credentials
-from proxy.access.gate import Client, Gate, Why
+from proxy.access.gate import Client
 from proxy.edge.acceptance import Acceptance
+from proxy.edge.admission import Admission
 from proxy.edge.channel import Channel
 from proxy.edge.destination import Destination, caller_of
 from proxy.edge.handover import Handover
@@ -58,8 +58,7 @@ class ClientConnection(asyncio.Protocol):
         self.peer = peer
         self.destination = destination
         self.tenant = tenant
-        self._client = client
-        self._admitted: tuple[Gate, Credentials | None, bytes | None, Tenant] | None = None
+        self.admission = Admission(client) if client is not None else None
         # All that a repeat has to know of the connection; None where that is not all.
         self.caller = caller_of(peer, destination, tenant) if client is None else None
         self._handover = handover
@@ -267,17 +266,6 @@ class ClientConnection(asyncio.Protocol):
     def no_deadline(self) -> None:
         """A request is being answered: the upstream deadlines apply now."""
         self._patience.no_deadline()
-
-    def admitted(self, field: bytes | None) -> Tenant | Why:
-        """Whose a request is that says this in Proxy-Authorization; the same words are not looked at twice."""
-        if self._client is None:
-            return self.tenant
-        gate, known = self.bridge.gate, self._admitted
-        if known is not None and known[0] is gate and known[1] is gate.tokens and known[2] == field:
-            return known[3]
-        who = gate.admit(self._client, field)
-        self._admitted = None if isinstance(who, Why) else (gate, gate.tokens, field, who)
-        return who
 
     # -- ends
 

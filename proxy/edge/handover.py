@@ -83,7 +83,8 @@ class Detached:
 class Handover:
     """The right to one client's socket. `begun` and `over` are told when it is used, and when the socket is gone."""
 
-    __slots__ = ("_begun", "_handler", "_over", "_reader", "_writer", "at_eof", "client_id", "transport")
+    __slots__ = ("_begun", "_handler", "_over", "_reader", "_writer", "at_eof", "client_id", "proof",
+                 "transport")  # fmt: skip
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class Handover:
     ) -> None:
         io = handler.transports[client]
         self.client_id = client.id
+        self.proof = ""  # what the token is known by that a tunnel was opened with
         self.at_eof = False  # once begun: the client has closed its sending side already
         self._handler: ConnectionHandler | None = handler
         self._begun = begun

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from config.schema import Drain, Listener, split_address
-from proxy.edge.acceptor import ReadyListeners, Secured
+from proxy.access.credentials import Credentials
+from proxy.edge.acceptor import Handshake, ReadyListeners, Secured
 from proxy.edge.bridge import Bridge
 from proxy.edge.decide import Going
 from proxy.edge.destination import split_authority
@@ -67,7 +68,17 @@ class Edge:
     def _secured(self, front: Front | None) -> Secured | None:
         if front is None:
             return None
-        return lambda: (front.context, self._bridge.settings.limits.client_head_s)
+
+        def next_handshake() -> Handshake:
+            limits = self._bridge.settings.limits
+            return Handshake(front.context, limits.client_head_s, limits.max_connections)
+
+        return next_handshake
+
+    def keep_only(self, tokens: Credentials) -> None:
+        """What came with a token that is not good any more ends: calls once they are answered, tunnels at once."""
+        self._bridge.keep_only(tokens)
+        self._servers.close_unproven(tokens)
 
     def poll(self) -> None:
         """Look whether the listeners' certificates are new."""

@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 _WINDOW_S: Final = 60.0
 _LINES: Final = 20  # in each window
+_HOST_CHARACTERS: Final = 253  # the client's own words
 _CHALLENGE: Final = (
     (b"proxy-authenticate", b'Basic realm="skinflint", charset="UTF-8"'),
     (b"proxy-authenticate", b'Bearer realm="skinflint"'),
@@ -93,5 +94,5 @@ class Refusals:
             return
         self._lines += 1
         untold, self._untold = self._untold, 0
-        told = {"client": client, "host": host, "port": port, "untold_before": untold}
+        told = {"client": client, "host": host[:_HOST_CHARACTERS], "port": port, "untold_before": untold}
         log.warning("refused", reason=reason, **{name: value for name, value in told.items() if value})

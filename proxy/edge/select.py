@@ -250,6 +250,8 @@ def take_over(select: Select, context: Context, decision: Ours | Tunnel, seen: b
         bridge.count_connection("intercepted")
     else:
         handover = select.handover(context)
+        who = select.admit(context)
+        handover.proof = who.proof if isinstance(who, Tenant) else ""
         protocol = TunnelConnection(
             handover,
             bridge.pool.dialer,

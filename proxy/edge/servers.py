@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
@@ -175,6 +175,12 @@ class Servers:
                 io.writer.close()  # a handler that has not begun yet would not, if it were only cancelled
             if io.handler is not None:
                 io.handler.cancel("stopping")
+
+    def close_unproven(self, tokens: Container[str]) -> None:
+        """Close tunnels that were opened with a token that is not among these any more."""
+        for handover in list(self.handed_over):
+            if handover.proof and handover.proof not in tokens:
+                handover.transport.close()
 
     def close_connections(self) -> None:
         """Close all that are left."""

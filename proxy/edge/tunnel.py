@@ -5,10 +5,12 @@ import asyncio
 import structlog
 
 from proxy.edge.handover import Handover
+from proxy.edge.refusals import Denied
 from proxy.edge.relay import Relay
 from proxy.exchange.errors import UpstreamError
 from proxy.tasks import TaskSet
 from proxy.upstream.dial import Dialer
+from proxy.upstream.guard import PROHIBITED
 from proxy.upstream.liveness import notice_dead_peer
 
 log = structlog.get_logger(__name__)
@@ -18,6 +20,12 @@ _FAILED = (
     b"HTTP/1.1 %d Origin unreachable\r\nproxy-status: skinflint; error=%s\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
+
+
+def _answer(failure: UpstreamError) -> bytes:
+    if failure.code == PROHIBITED:
+        return Denied("address", failure.status, failure.code, failure.message).answer()
+    return _FAILED % (failure.status, failure.code.encode())
 
 
 class TunnelConnection(asyncio.Protocol):
@@ -65,9 +73,10 @@ class TunnelConnection(asyncio.Protocol):
         try:
             reader, writer = await self._dialer.open(self._host, self._port)
         except UpstreamError as failure:
-            log.info("tunnel_failed", host=self._host, port=self._port, reason=failure.code)
+            if failure.code != PROHIBITED:  # which is said where it was refused, and not in a flood
+                log.info("tunnel_failed", host=self._host, port=self._port, reason=failure.code)
             if self._answers_connect:
-                self.send(_FAILED % (failure.status, failure.code.encode()))
+                self.send(_answer(failure))
             self.close()
             return
         if self._answers_connect:

@@ -6,7 +6,7 @@ a watch have limits. A failure is an ApiError, whose status is 0 when there was 
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -92,8 +92,8 @@ class Api:
             raise ApiError(answer.status, _reason(content))
         return _object(content)
 
-    async def watch(self, path: str, query: Mapping[str, str], within_s: int) -> AsyncIterator[Object]:
-        """The events of a watch, until the server ends it. Raises ApiError."""
+    async def watch(self, path: str, query: Mapping[str, str], within_s: int) -> AsyncGenerator[Object]:
+        """The events of a watch, until the server ends it. To be closed. Raises ApiError."""
         asked = {**query, "watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(within_s)}
         try:
             async with asyncio.timeout(within_s + _SILENCE_S):

@@ -7,6 +7,7 @@ time, and so do a limited number.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 _PATH: Final = "/api/v1/pods"
 _PAGE: Final = "250"
-_WATCH_S: Final = 300
+_WATCH_S: Final = 240  # the API is heard at least at its end
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 _MOST_WAITING: Final = 1024
@@ -148,10 +149,11 @@ class PodWatch:
         within_s = int(_WATCH_S * random.uniform(0.7, 1.0))  # noqa: S311 - not all replicas at once
         began_at = self._clock()
         try:
-            async for event in api.watch(_PATH, query, within_s):
-                if text(event, "type") == "ERROR":
-                    return self._ended(section(event, "object").get("code"))
-                version = self._take(event) or version
+            async with contextlib.aclosing(api.watch(_PATH, query, within_s)) as events:
+                async for event in events:
+                    if text(event, "type") == "ERROR":
+                        return self._ended(section(event, "object").get("code"))
+                    version = self._take(event) or version
         except ApiError as failure:
             if failure.status == _GONE:
                 return ""

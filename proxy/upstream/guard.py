@@ -15,6 +15,8 @@ from config.patterns import HostPattern
 from proxy.exchange.errors import UpstreamError
 from proxy.upstream.addresses import Address, Kind, forms, kind_of, literal
 
+PROHIBITED: Final = "destination_ip_prohibited"
+
 type OnRefused = Callable[[str, int], None]
 """Told the host and the port."""
 
@@ -75,7 +77,7 @@ class Guard:
         """That this must not be dialled."""
         self._on_refused(host, port)
         message = "the origin's address must not be reached through this proxy (destinations.private)"
-        return UpstreamError("destination_ip_prohibited", message, status=403, sent=False)
+        return UpstreamError(PROHIBITED, message, status=403, sent=False)
 
 
 UNGUARDED: Final = Guard(Destinations())

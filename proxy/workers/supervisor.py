@@ -21,7 +21,7 @@ from config.prices import load_prices
 from config.reload import ReloadWatcher
 from config.schema import Settings
 from proxy.admin.server import import_pages
-from proxy.app import identity_of, runtime_of
+from proxy.app import identity_of, runtime_of, try_out
 from proxy.edge.master import ListenError
 from proxy.identity import Identity
 from proxy.ledger.prices import PriceBook
@@ -54,6 +54,7 @@ def supervise(loader: SettingsLoader, on_ready: Callable[[Runtime], None], lifel
     settings = loader.load()
     setup_logs(settings.log)
     count = worker_count(settings.workers)
+    try_out(settings)
     identity = identity_of(settings)
     try:
         listening = Listening.bind(settings, count)
@@ -179,6 +180,7 @@ class Supervisor:
         """New settings for all workers, and for those that will replace them. Raises SettingsError, as they would."""
         self._identity.registry_for(settings)
         load_prices(settings.cost.prices)
+        try_out(settings)
         self._settings = settings
         setup_logs(settings.log)
         self._fleet.tell(RELOAD)

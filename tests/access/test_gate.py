@@ -4,7 +4,8 @@ import pytest
 
 from config.gateway import Access, Destinations
 from proxy.access.credentials import Credentials, new_token
-from proxy.access.gate import OPEN, Client, Gate, Why, plain
+from proxy.access.gate import OPEN, Client, Gate, Why
+from proxy.access.networks import plain
 from proxy.access.reach import Reach
 from proxy.exchange.tenant import NOBODY, Tenant
 

@@ -10,6 +10,7 @@ from addons.fingerprint import Fingerprint
 from config.caching import Cache
 from proxy.exchange.model import Exchange, Request
 from proxy.exchange.provider import Operation
+from proxy.exchange.tenant import NOBODY, Tenant
 from tests.support.exchanges import CHAT, REGISTRY, Origin, Pieces, answer, exchange, request
 
 KEY = b"k" * 32
@@ -51,6 +52,24 @@ async def test_equal_calls_have_equal_fingerprints() -> None:
 )
 async def test_whatever_else_differs_makes_another_one(other: Request) -> None:
     assert await of(request()) != await of(other)
+
+
+async def of_tenant(name: str, share: dict[str, list[str]] | None = None, key: bytes = b"sk-one") -> bytes:
+    tenant = Tenant.named(name) if name else NOBODY
+    called = exchange(request(key=key), provider=REGISTRY.by_name("openai"), operation=CHATTING, tenant=tenant)
+    await Fingerprint(KEY, Cache(), share).handle(called, Origin(answer()))
+    assert called.fingerprint is not None
+    return called.fingerprint
+
+
+async def test_tenants_have_different_ones_unless_they_share() -> None:
+    assert len({await of_tenant(name) for name in ("", "a", "b")}) == 3
+    assert await of_tenant("") == await of(request())
+    friends = {"friends": ["a", "b"]}
+    assert await of_tenant("a", friends) == await of_tenant("b", friends) != await of_tenant("c", friends)
+    everybody = {"all": ["*"]}
+    assert await of_tenant("a", everybody) == await of_tenant("z", everybody) != await of_tenant("", everybody)
+    assert await of_tenant("a", friends) != await of_tenant("b", friends, b"sk-two")
 
 
 async def test_the_port_and_the_provider_are_part_of_it() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from config.gateway import Access
 from config.schema import Admin, Listener, Settings
 from proxy import runtime
 from proxy.cli.checkup import Finding, Level, check, excepts
@@ -24,6 +25,7 @@ from proxy.cli.machine import (
     parse_version,
     redirects_https,
 )
+from proxy.cli.sharing import Sharing, sharing_of
 from proxy.edge.ca import load_or_create
 from proxy.edge.runtimes import Kind, describe, variables
 from proxy.edge.trust import TrustFiles, write_trust
@@ -80,6 +82,33 @@ def test_whatever_is_wrong_has_a_remedy() -> None:
     wrong = [finding for finding in check(broken) if finding.level in (Level.WARN, Level.FAIL)]
     assert len(wrong) > 5
     assert all(finding.fix for finding in wrong)
+
+
+def test_a_shared_proxy_is_asked_who_may_use_it_and_not_for_clients_here() -> None:
+    careful = Sharing(("tokens", "pods"), ("providers",), is_private_reachable=False, is_encrypted=True)
+    found = [each for each in check(replace(HEALTHY, environ={}, sharing=careful)) if each.subject == "gateway"]
+    assert [each.message for each in found] == ["clients are known by tokens and pods", "it leads to providers"]
+    assert {each.level for each in check(replace(HEALTHY, environ={}, sharing=careful))} == {Level.OK}
+
+
+def test_a_careless_gateway_is_told_so() -> None:
+    careless = Sharing(("tokens",), ("any",), is_private_reachable=True, is_encrypted=False)
+    notes = _found(replace(HEALTHY, sharing=careless), Level.NOTE, "gateway")
+    assert [each.fix.partition(":")[0] for each in notes][:2] == ["destinations.allow", "destinations.private"]
+    assert len(notes) == 3
+    everybody = Sharing((), ("providers",), is_private_reachable=False, is_encrypted=False)
+    (note,) = _found(replace(HEALTHY, sharing=everybody), Level.NOTE, "gateway")
+    assert note.message.startswith("everybody")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_shared"), [("127.0.0.1:1", False), ("0.0.0.0:1", True), ("localhost:1", False), ("[::]:1", True)]
+)
+def test_a_proxy_is_shared_when_the_network_reaches_it(address: str, is_shared: bool) -> None:
+    settings = Settings(listeners=(Listener(address=address),), access=Access(sources={"0.0.0.0/0": "everybody"}))
+    sharing = sharing_of(settings)
+    assert (sharing is not None) is is_shared
+    assert sharing is None or sharing.knows == ()
 
 
 def test_no_proxy_running_fails() -> None:

@@ -74,3 +74,26 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path, command: 
     result = run(tmp_path, name, "--data-dir", "file/data", *rest)
     what = f"the data directory {tmp_path}/file/data cannot be used: Not a directory"
     assert (result.returncode, result.stderr) == (1, f"error: {what}; name another with --data-dir\n")
+
+
+def test_a_mistake_in_a_file_of_tokens_is_told_once_however_many_workers_there_are(home: Path) -> None:
+    (home / "credentials").write_text("team secret-token\n")
+    access = (
+        "--set",
+        f"access.credentials={home / 'credentials'}",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    )
+    for workers in ("1", "2"):
+        done = run(home, "run", "--workers", workers, *access, "--data-dir", str(home / "data"))
+        assert done.returncode == 1
+        assert (done.stdout + done.stderr).count("line 1 is not TENANT") == 1
+        assert "secret-token" not in done.stdout + done.stderr
+
+
+def test_an_open_relay_does_not_start(home: Path) -> None:
+    done = run(home, "run", "--listen", "0.0.0.0:0", "--admin", "127.0.0.1:0")
+    assert done.returncode == 1
+    assert "open relay" in done.stderr

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from config.schema import Settings
+from proxy.access.credentials import Credentials
 from proxy.cli import main
 from tests.cli.conftest import Run
 
@@ -97,3 +98,42 @@ def test_print_defaults_prints_a_file_that_changes_nothing(skinflint: Run, home:
     shown = json.loads(skinflint("check-config", "--format", "json").stdout)
     shown["data_dir"] = "~/.local/share/skinflint"
     assert shown == Settings().model_dump(mode="json")
+
+
+def test_check_config_reads_tokens_and_certificates(skinflint: Run, tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("team secret-token\n")
+    result = skinflint("check-config", "--profile", "gateway", "--set", f"access.credentials={file}")
+    assert result.exit_code == 1
+    assert "line 1 is not TENANT ID:SALT:DIGEST" in result.stderr
+    assert "secret-token" not in result.stderr
+    file.write_text("")
+    tls = f'[{{"address": "127.0.0.1:0", "tls": {{"certificate": "{file}", "key": "{file}"}}}}]'
+    result = skinflint("check-config", "--set", f"listeners={tls}")
+    assert result.exit_code == 1
+    assert "do not fit" in result.stderr
+
+
+def test_gateway_token_prints_a_token_and_keeps_its_digest(skinflint: Run, tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    tokens = [skinflint("gateway", "token", name, "--credentials", str(file)).stdout.strip() for name in "ab"]
+    assert [Credentials.parse(file.read_text()).tenant(f"Bearer {token}".encode()) for token in tokens] == [
+        ("a", tokens[0][4:16]),
+        ("b", tokens[1][4:16]),
+    ]
+    assert file.stat().st_mode & 0o777 == 0o600
+    shown = skinflint("gateway", "token", "c")
+    assert shown.stderr.startswith("c ")
+    assert skinflint("gateway", "token", "a:b").exit_code == 2
+
+
+def test_ca_make_writes_an_authority_and_no_second_one(skinflint: Run, tmp_path: Path) -> None:
+    result = skinflint("ca", "make", str(tmp_path / "ca"), "--host", "llm.internal")
+    assert result.exit_code == 0
+    assert "llm.internal" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "ca").iterdir()) == [
+        "intermediate.key",
+        "intermediate.pem",
+        "skinflint-ca.pem",
+    ]
+    assert skinflint("ca", "make", str(tmp_path / "ca")).exit_code == 1

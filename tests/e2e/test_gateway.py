@@ -56,6 +56,7 @@ async def test_a_tenants_calls_bear_its_name(gateway: RunningProxy, tenants: Ten
     await ask_as(gateway, prompt, tenants.field("team-a"), ("x-skinflint-label-app", "web"))
     (row,) = gateway.settled(1)
     assert orjson.loads(str(row["labels"])) == {"app": "web", "tenant": "team-a"}
+    assert gateway.metric("skinflint_requests_total", tenant="team-a", outcome="miss") == 1
 
 
 async def test_metrics_can_tell_tenants_apart(
@@ -124,6 +125,26 @@ async def test_new_tokens_are_taken_while_it_runs_and_old_ones_end(
         assert (await ask_as(gateway, prompt, more.field("team-c"))).status == 200
         assert (await refused(gateway, f"{HOST}:443", tenants.field("team-a"))).startswith(b"HTTP/1.1 407")
         assert await kept.read() == b""
+
+
+async def test_a_tunnel_ends_with_the_token_that_opened_it(
+    make_proxy: MakeProxy, provider: Providers, tenants: Tenants
+) -> None:
+    async with origin(echo) as port:
+        settings = {
+            "profile": "gateway",
+            "access": {"credentials": str(tenants.file)},
+            "destinations": {"allow": [f"127.0.0.1:{port}"], "exceptions": ["127.0.0.1"]},
+        }
+        proxy = make_proxy(provider, settings)
+        async with await connect(proxy.port()) as gone, await connect(proxy.port()) as kept:
+            for client, name in ((gone, "team-a"), (kept, "team-b")):
+                assert (await connect_to(client, f"127.0.0.1:{port}", tenants.field(name))).startswith(b"HTTP/1.1 200")
+            del tenants.lines["team-a"]
+            tenants.write()
+            assert await gone.read() == b""
+            kept.send(b"hello")
+            assert await kept.read() == b"hello"
 
 
 async def test_the_token_goes_no_further(
@@ -217,6 +238,7 @@ async def test_an_allowed_name_that_leads_to_this_machine_is_refused(make_proxy:
         answer = await refused(proxy, f"localhost:{port}")
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert b"proxy-status: skinflint; error=destination_ip_prohibited" in answer
+    assert b"must not be reached through this proxy" in answer
     assert proxy.metric("skinflint_refused_total", reason="address") == 1
 
 
@@ -227,6 +249,23 @@ async def test_rules_for_destinations_are_taken_while_it_runs(make_proxy: MakePr
     settings["destinations"] = {"allow": ["api.anthropic.com"]}
     proxy.config.write_bytes(orjson.dumps(settings))
     proxy.logged("settings_applied")
+    assert (await refused(proxy, f"{HOST}:443")).startswith(b"HTTP/1.1 403 ")
+
+
+async def test_rules_for_clients_are_taken_while_it_runs(
+    make_proxy: MakeProxy, make_provider: MakeProvider, prompt: str
+) -> None:
+    plain = make_provider(tls=False)
+    proxy = make_proxy(plain, {"destinations": {"allow": ["providers"]}})
+    async with await connect(proxy.port()) as client:
+        client.send(post(chat(prompt), f"http://{HOST}{CHAT}"))
+        assert (await client.answer()).status == 200
+        settings = orjson.loads(proxy.config.read_bytes())
+        settings["access"] = {"sources": {"10.0.0.0/8": "far"}}
+        proxy.config.write_bytes(orjson.dumps(settings))
+        proxy.logged("settings_applied")
+        client.send(post(chat(prompt), f"http://{HOST}{CHAT}"))
+        assert (await client.answer()).status == 403
     assert (await refused(proxy, f"{HOST}:443")).startswith(b"HTTP/1.1 403 ")
 
 

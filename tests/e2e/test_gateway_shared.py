@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 import pytest
 
 from proxy.edge.ca import make
+from proxy.edge.provided_ca import load_provided
 from tests.conftest import MakeProxy
 from tests.e2e.calls import CHAT, ask, chat, said
 from tests.e2e.gateway_calls import HOST, Tenants, ask_as, connect_to, refused
@@ -135,9 +136,14 @@ async def test_replicas_of_one_tenant_share_and_tenants_do_not(
     assert provider.count(path=CHAT, host=HOST) == 2
 
 
-def shared_ca(folder: Path, *hosts: str) -> Path:
+def make_ends(folder: Path) -> float:
+    """When the authority there ends."""
+    return load_provided(folder, datetime.now(UTC)).intermediate.not_valid_after_utc.timestamp()
+
+
+def shared_ca(folder: Path, *hosts: str, younger: timedelta = timedelta()) -> Path:
     """A directory as a Secret with our layout is mounted."""
-    make(folder, hosts, datetime.now(UTC))
+    make(folder, hosts, datetime.now(UTC) + younger)
     (folder / "intermediate.key").chmod(0o440)
     return folder
 
@@ -183,7 +189,7 @@ async def test_a_new_authority_is_taken_while_it_runs(
     mount.symlink_to(shared_ca(tmp_path / "one", HOST, "localhost"))
     proxy = make_process(provider, {"ca_dir": str(mount), "workers": workers})
     assert (await ask(proxy, chat(prompt))).status == 200
-    fresh = shared_ca(tmp_path / "two", HOST, "localhost")
+    fresh = shared_ca(tmp_path / "two", HOST, "localhost", younger=timedelta(hours=12))
     (tmp_path / "next").symlink_to(fresh)
     (tmp_path / "next").rename(mount)  # as the kubelet does
     proxy.logged("ca_taken_anew", workers)
@@ -193,6 +199,8 @@ async def test_a_new_authority_is_taken_while_it_runs(
             await connect_to(client, f"{HOST}:443")
             await client.start_tls(trust, HOST)
     await until(lambda: proxy.runtime.ca.read_bytes() == (fresh / "skinflint-ca.pem").read_bytes(), "it is public")
+    ends = make_ends(fresh)
+    await until(lambda: proxy.metric("skinflint_ca_expiry_timestamp_seconds") == ends, "its end is in the metrics")
     with contextlib.suppress(FileNotFoundError):
         (fresh / "intermediate.key").unlink()
     proxy.logged("ca_refused")

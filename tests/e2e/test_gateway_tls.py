@@ -1,5 +1,6 @@
 """Listeners with TLS of their own: an HTTPS proxy, with TLS inside TLS, and tenants by their client certificates."""
 
+import asyncio
 import contextlib
 import ssl
 import subprocess
@@ -14,6 +15,7 @@ from tests.conftest import MakeProxy
 from tests.e2e.calls import CHAT, chat
 from tests.e2e.gateway_calls import HOST, Tenants, connect_to, curl
 from tests.support.background import Providers
+from tests.support.origins import echo, origin
 from tests.support.processes import clients_python, environment
 from tests.support.raw_client import RawClient, connect, post
 from tests.support.running import RunningProxy
@@ -183,3 +185,35 @@ async def test_workers_have_it_too(make_process: MakeProxy, provider: Providers,
             answer = await client.post(f"https://{HOST}{CHAT}", content=chat(prompt), headers=fields)
             told.append(answer.headers["x-skinflint-cache"])
     assert told == ["miss"] + ["hit"] * 5
+
+
+async def test_handshakes_that_nobody_finishes_are_bounded_and_end(
+    make_proxy: MakeProxy, provider: Providers, ca: TestCa
+) -> None:
+    limits = {"max_connections": 4, "client_head_s": 1.0}
+    proxy = make_proxy(provider, secured(ca, limits=limits))
+    async with contextlib.AsyncExitStack() as opened:
+        silent = [await opened.enter_async_context(await connect(proxy.port())) for _ in range(8)]
+        assert await silent[-1].read_all() == b""  # one too many
+        assert await silent[0].read_all() == b""  # it took too long
+        async with inside(proxy, trust(ca)) as client:
+            assert (await connect_to(client, f"{HOST}:443")).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_tunnel_carries_everything_and_waits_for_who_reads_slowly(make_proxy: MakeProxy, ca: TestCa) -> None:
+    said = bytes(range(256)) * 4096 * 8
+    async with origin(echo) as port:
+        more = {"destinations": {"allow": [f"127.0.0.1:{port}"], "exceptions": ["127.0.0.1"]}}
+        proxy = make_proxy(None, secured(ca, **more))
+        async with inside(proxy, trust(ca)) as client:
+            assert (await connect_to(client, f"127.0.0.1:{port}")).startswith(b"HTTP/1.1 200")
+            before = proxy.metric("process_resident_memory_bytes")
+            client.send(said)  # nothing is read until all of it is on its way
+            sending = asyncio.ensure_future(client.flush())
+            await asyncio.wait([sending], timeout=1.0)
+            assert proxy.metric("process_resident_memory_bytes") - before < len(said)
+            heard = bytearray()
+            while len(heard) < len(said):
+                heard += await client.read()
+            await sending
+    assert bytes(heard) == said

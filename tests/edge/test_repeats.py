@@ -29,6 +29,7 @@ from proxy.exchange.headers import HeaderList
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import CallRecord, Outcome
 from proxy.exchange.repeats import Key, Replay
+from proxy.exchange.tenant import NOBODY, Tenant
 from proxy.metrics import Metrics
 from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
@@ -90,11 +91,17 @@ class World:
         )
         self.client = self.connect()
 
-    def connect(self, peer: str = "10.0.0.1") -> Client:
+    def connect(self, peer: str = "10.0.0.1", tenant: Tenant = NOBODY) -> Client:
         transport = Transport()
         handover = HandoverStub(transport)
         connection = ClientConnection(
-            self.bridge, cast(Handover, handover), peer=peer, destination=OPENAI, tls=None, pin=None
+            self.bridge,
+            cast(Handover, handover),
+            peer=peer,
+            destination=OPENAI,
+            tls=None,
+            pin=None,
+            tenant=tenant,
         )
         transport.protocol = connection
         connection.start(b"")
@@ -170,11 +177,21 @@ MESSAGES = st.builds(
     content=st.sampled_from([b"hi", b"hi", b"ho"]),
     version=st.sampled_from([b"1.1", b"1.1", b"1.1", b"1.0"]),
 )
+TENANTS = st.sampled_from(
+    [
+        NOBODY,
+        Tenant.named("red"),
+        Tenant.named("red", {"pod": "a"}),
+        Tenant.named("red", {"pod": "b"}),
+        Tenant.named("blue"),
+    ]
+)
 OTHER_STEPS = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([0.2, 0.9, 3.0, 20.0, 45.0])),
     st.tuples(st.just("wait"), st.sampled_from([0.2, 0.9, 3.0, 20.0, 45.0])),
     st.tuples(st.just("clear")),
-    st.tuples(st.just("reconnect"), st.sampled_from(["10.0.0.1", "127.0.0.1"])),
+    st.tuples(st.just("reconnect"), st.sampled_from(["10.0.0.1", "127.0.0.1"]), TENANTS),
+    st.tuples(st.just("reconnect"), st.just("10.0.0.1"), TENANTS),
 )
 
 
@@ -219,6 +236,11 @@ SECTIONS = st.sampled_from(
             "attribution": {"headers": {"x-team": "team", "Cache-Control": "c", "Accept-Encoding": "e"}},
             "routes": [{"label": {"team": "red"}, "policy": {"ttl_s": 2}}],
         },
+        {
+            "cache": {"ttl_s": 60},
+            "attribution": {"headers": {"x-team": "tenant"}},
+            "routes": [{"label": {"tenant": "red"}, "policy": {"ttl_s": 2}}],
+        },
     ]
 )
 
@@ -234,9 +256,9 @@ async def live(world: World, steps: list[tuple[object, ...]]) -> list[bytes]:
                 world.now += seconds
             case ("clear",):
                 await world.store.clear()
-            case ("reconnect", str(peer)):
+            case ("reconnect", str(peer), Tenant() as tenant):
                 world.client.connection.close()
-                world.client = world.connect(peer)
+                world.client = world.connect(peer, tenant)
             case _:
                 raise AssertionError(step)
     await world.end()
@@ -300,6 +322,24 @@ async def test_nor_does_a_label_and_each_call_has_its_own() -> None:
     assert world.repeats is not None
     assert world.repeats.found == 3
     assert [row.labels for row in world.rows] == [{"app": "a", "request": str(number)} for number in range(5)]
+    await world.end()
+
+
+async def test_tenants_do_not_share_and_pods_of_one_tenant_do_but_for_their_labels() -> None:
+    world = World(short=True)
+    whose = (
+        [Tenant.named("red", {"pod": "a"})] * 3 + [Tenant.named("red", {"pod": "b"})] * 2 + [Tenant.named("blue")] * 3
+    )
+    for tenant in whose:
+        world.client.connection.close()
+        world.client = world.connect(tenant=tenant)
+        await world.ask(message())
+    assert [row.outcome for row in world.rows] == [
+        Outcome.MISS, Outcome.HIT, Outcome.HIT, Outcome.HIT, Outcome.HIT, Outcome.MISS, Outcome.HIT, Outcome.HIT,
+    ]  # fmt: skip
+    assert [row.labels for row in world.rows] == [dict(tenant.labels) for tenant in whose]
+    assert world.repeats is not None
+    assert world.repeats.found == 3
     await world.end()
 
 
