@@ -7,6 +7,7 @@ RIVALS := .venv-rivals
 NODE_RIVALS := bench/rivals
 BIN := $(VENV)/bin
 TESTS ?= tests
+PROCESSES ?= 2
 
 .PHONY: setup demo run test lint types format lock bench soak budget image semantic-report clean clients node-clients rivals
 setup: $(VENV)/.ready
@@ -49,9 +50,9 @@ demo: setup clients
 run: setup
 	$(BIN)/skinflint run
 
-# Without npm the tests of Node's SDKs are skipped.
+# Without npm the tests of Node's SDKs are skipped. PROCESSES=0: all in one process, as a debugger wants it.
 test: setup clients $(if $(shell command -v npm),node-clients)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(TESTS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -247,8 +247,8 @@ class Http2Server:
     def _tell(self) -> None:
         if not (self._is_broken or self._is_told or self._has_left):
             self._is_told = True
+            self._h2.ping(_FAREWELL)  # before it: clients on h2 cannot read a PING after a GOAWAY, and break off
             self._say_goaway(_NO_STREAM_LIMIT)
-            self._h2.ping(_FAREWELL)
 
     def _say_goaway(self, last_stream_id: int) -> None:
         """h2 sends nothing after its own GOAWAY, so this one goes past it."""

@@ -123,9 +123,10 @@ def kubelet() -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(KUBELET.encode())
+            with contextlib.suppress(BrokenPipeError):  # Prometheus may stop in the middle
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(KUBELET.encode())
 
         def log_message(self, *_: object) -> None:
             pass

@@ -2,6 +2,7 @@
 
 import pytest
 from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated
 from h2.settings import SettingCodes
 
 from proxy.wire.events import RequestHead, WireLimits
@@ -224,17 +225,25 @@ def test_shutdown_says_first_that_it_ends_and_then_where() -> None:
     pair.server.shutdown()
     pair.server.shutdown()
     first = frames(pair.server.take_output())
-    assert [frame[3] for frame in first] == [GOAWAY, PING]
-    assert last_stream(first[0]) == 2**31 - 1
+    assert [frame[3] for frame in first] == [PING, GOAWAY]
+    assert last_stream(first[1]) == 2**31 - 1
     pair.request(fields_of(), stream_id=3)  # it was on its way
     assert isinstance(pair.server.receive(pair.client.data_to_send())[0], RequestHead)
     assert not pair.server.wants_close
-    assert pair.server.receive(answered_ping(first[1])) == []
+    assert pair.server.receive(answered_ping(first[0])) == []
     (second,) = [frame for frame in frames(pair.server.take_output()) if frame[3] == GOAWAY]
     assert last_stream(second) == 3
     for stream_id in (1, 3):
         pair.server.send_complete(stream_id, 200, [], b"served")
     assert pair.server.wants_close
+
+
+def test_h2_reads_all_of_the_farewell() -> None:
+    pair = asked()
+    pair.server.shutdown()
+    pair.server.leave()
+    told = pair.client.receive_data(pair.server.take_output())
+    assert [event.last_stream_id for event in told if isinstance(event, ConnectionTerminated)] == [2**31 - 1, 1]
 
 
 def test_an_echo_of_another_ping_does_not_end_the_connection() -> None:
@@ -250,7 +259,7 @@ def test_shutdown_before_the_first_request_is_said_with_it() -> None:
     codec.shutdown()
     assert [frame[3] for frame in frames(codec.take_output())] == [SETTINGS]
     codec.commit()
-    assert [frame[3] for frame in frames(codec.take_output())][-2:] == [GOAWAY, PING]
+    assert [frame[3] for frame in frames(codec.take_output())][-2:] == [PING, GOAWAY]
 
 
 def test_is_quiet_while_no_stream_is_open_and_no_frame_has_begun() -> None:
