@@ -159,7 +159,7 @@ def test_the_wire_does_no_io() -> None:
 
 
 def test_dialects_do_no_io() -> None:
-    for path in (ROOT / "proxy/providers").glob("*.py"):
+    for path in (ROOT / "proxy/providers").rglob("*.py"):
         assert not imported(path) & {"asyncio", "socket", "ssl", "time", "threading", "pathlib", "os"}, path
 
 

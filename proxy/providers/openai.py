@@ -16,9 +16,9 @@ from proxy.exchange.elements import ElementDialect
 from proxy.exchange.headers import HeaderList, first
 from proxy.exchange.provider import UNKNOWN, CallFacts, ErrorShape, Json, Operation, UsageReader
 from proxy.providers import stream_options
+from proxy.providers.elements.openai import OpenAIElements
 from proxy.providers.entry import ProviderEntry
 from proxy.providers.fields import child, items, text
-from proxy.providers.openai_elements import OpenAIElements
 from proxy.providers.openai_paths import EMBEDDINGS, OPENAI_POSTS, OPENAI_STATE, PathTable
 from proxy.providers.openai_usage import CHAT_STREAM, TYPED_STREAM, is_failure, read_document
 from proxy.providers.readers import JsonUsageReader, OpaqueReader, SseUsageReader

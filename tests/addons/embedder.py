@@ -10,7 +10,7 @@ import hashlib
 import orjson
 
 from addons import Parts, chain
-from addons.batch import Batch
+from addons.batch.stage import Batch
 from addons.fingerprint import Fingerprint
 from config.schema import Settings
 from proxy.exchange.chain import Handler, Stage, compose

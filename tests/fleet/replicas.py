@@ -13,10 +13,10 @@ from proxy.fleet.flights import FleetFlights
 from proxy.fleet.link import LinkSettings, RedisLink
 from proxy.fleet.store import RedisStore
 from proxy.stores.admission import Admission
-from proxy.stores.keyfile import KeyFile
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Rules
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.keyfile import KeyFile
+from proxy.stores.sealing.sealer import Sealer
 from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 from tests.addons.streams import cost, no_renewals

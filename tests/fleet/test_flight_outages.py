@@ -11,7 +11,7 @@ from proxy.exchange.errors import UpstreamError
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
 from proxy.fleet.cluster import slot_of
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.sealer import Sealer
 from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
 from tests.fleet.replicas import PREFIX, Replica, fleet
 from tests.support.exchanges import settings
