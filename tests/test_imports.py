@@ -38,6 +38,9 @@ ALLOWED: dict[str, set[str]] = {
     "proxy.sqlite_files": set(),
     "proxy.semantic": {"proxy.exchange", "proxy.fleet", "proxy.metrics", "proxy.tasks"},
     "proxy.tasks": set(),
+    "proxy.books": {
+        "config", "proxy.call_log", "proxy.counters", "proxy.exchange", "proxy.ledger", "proxy.metrics",
+    },
     "proxy.metrics": {"proxy.exchange"},
     "proxy.counters": {"proxy.exchange"},
     "proxy.call_log": {"config", "proxy.exchange"},
