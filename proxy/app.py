@@ -19,7 +19,7 @@ from proxy import version
 from proxy.access.parts import AccessParts
 from proxy.admin.views import Views
 from proxy.admin_parts import AdminParts
-from proxy.books import Books, ledger_url
+from proxy.books import Books
 from proxy.cache_parts import CacheParts
 from proxy.edge.acceptor import ReadyListeners
 from proxy.edge.bridge import Bridge
@@ -237,7 +237,6 @@ def runtime_of(
         bundle=identity.trust.bundle,
         truststore=identity.trust.truststore,
         data_dir=settings.data_dir,
-        ledger_url=ledger_url(settings),
     )
 
 

@@ -56,14 +56,8 @@ class Books:
             await self.ledger.close(deadline_s)
 
 
-def ledger_url(settings: Settings) -> str | None:
-    """Where the ledger of a proxy with these settings is; None: it has none."""
-    return url_of(settings) if settings.ledger.enabled else None
-
-
 def _opened(settings: Settings, *, keeps_house: bool) -> LedgerWriter | None:
-    url = ledger_url(settings)
-    if url is None:
+    if not settings.ledger.enabled:
         return None
     spill = settings.data_dir / "ledger-spill.jsonl"
-    return LedgerWriter(url, settings.ledger, spill_path=spill, keeps_house=keeps_house)
+    return LedgerWriter(url_of(settings), settings.ledger, spill_path=spill, keeps_house=keeps_house)
