@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from addons.ask_usage import AskUsage
 from addons.attribution import Attribution
-from addons.batch import Batch
+from addons.batch.stage import Batch
 from addons.cache import CacheStage
 from addons.cache_again import CacheAgain
 from addons.collapse import Collapse, Peers

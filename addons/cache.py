@@ -1,4 +1,4 @@
-"""cache: answers from what is stored, and stores what is complete.
+"""cache: answers from what is stored, and has stored what is complete (recording.py).
 
 `stamp`: the highest stamp of a rule of invalidation that is known now (proxy/stores/rules.py).
 
@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from addons.buckets import bucket_key, bucket_of
+from addons.recording import PriceOf, Recording
 from addons.renewals import Renewals
 from config.schema import Settings
 from proxy.exchange import cache_control
@@ -21,19 +22,13 @@ from proxy.exchange.cache_control import Use
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import Refusal, UpstreamError
 from proxy.exchange.forward import show_end
-from proxy.exchange.headers import HeaderList, first, without
-from proxy.exchange.history import History
-from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall, Watcher
+from proxy.exchange.model import Ending, Exchange, Response
 from proxy.exchange.record import Outcome
-from proxy.exchange.usage import Usage
-from proxy.stores.base import Entry, Store, pack
+from proxy.stores.base import Entry, Store
 from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 
-type PriceOf = Callable[[Exchange, Usage | None], int | None]
-
 _ERRORS = frozenset({429, 500, 502, 503, 504})  # that a stale answer may take the place of (RFC 5861, section 4)
-_NOT_STORED = (b"set-cookie", b"set-cookie2")
 _SEEN_LIMIT = 30_000  # fingerprints remembered for the report: about 8 MB
 
 
@@ -61,11 +56,8 @@ class CacheStage:
         self._choose = choose
         self._asked_since: OrderedDict[bytes, float] = OrderedDict()  # key: when the answer was stored that was given
         self._stamp = stamp
-        self._clock = clock
         self._enabled = settings.cache.enabled
-        self._max_bytes = settings.limits.max_answer_bytes
-        self._tasks = tasks
-        self._price_of = price_of
+        self._recording = Recording(store, settings, tasks, price_of, clock)
         self._seen: OrderedDict[bytes, float] = OrderedDict()
 
     def concerns(self, exchange: Exchange) -> bool:
@@ -141,7 +133,7 @@ class CacheStage:
             exchange.cache_status = "fwd=stale"
             return None
         if call_next is not None and (use is Use.RENEWED or self._is_due(exchange, key, age, ttl)):
-            self._renewals.start(exchange, key, call_next, self._watcher)
+            self._renewals.start(exchange, key, call_next, self._recording.watcher)
         return self._replayed(exchange, entry, cache_control.hit_status(age, ttl), age)
 
     def _replayed(self, exchange: Exchange, entry: Entry, status: str, age: float) -> Response:
@@ -175,7 +167,7 @@ class CacheStage:
             exchange.cache_status = "fwd=request"
         exchange.cache_status = exchange.cache_status or "fwd=uri-miss"
         if not directives.unkept:
-            exchange.watchers.append(self._watcher(exchange))
+            exchange.watchers.append(self._recording.watcher(exchange))
         if found is None or not self._may_stand_in(exchange, found):
             return call_next(exchange)
         return self._fetched_or_stale(exchange, found, call_next)
@@ -203,45 +195,6 @@ class CacheStage:
         said = f"{cache_control.hit_status(age, ttl)}; fwd=stale; fwd-status={status}; detail=stale-if-error"
         return self._replayed(exchange, entry, said, age)
 
-    def _watcher(self, exchange: Exchange) -> Watcher:
-        key = exchange.fingerprint
-        assert key is not None
-        return lambda response: self._recorder(exchange, key, response)
-
-    def _recorder(self, exchange: Exchange, key: bytes, response: Response) -> Tap | None:
-        if not 200 <= response.status < 300 or response.status in (204, 206):
-            return None
-        policy = exchange.policy
-        most = policy.max_bytes if policy is not None else None
-        return Recorder(self, exchange, key, response, min(most or self._max_bytes, self._max_bytes))
-
-    def store(self, exchange: Exchange, key: bytes, status: int, headers: HeaderList, body: bytes) -> None:
-        """Keep a complete answer."""
-        call = exchange.call
-        usage = call.usage if call is not None else None
-        packed, was_packed = pack(body, first(headers, b"content-encoding"))
-        entry = Entry(
-            status=status,
-            headers=headers,
-            body=packed,
-            packed=was_packed,
-            stored_at=self._clock(),
-            ttl_s=exchange.ttl_s,
-            provider=exchange.provider.name if exchange.provider is not None else "",
-            operation=exchange.operation.name,
-            model=(usage.model if usage is not None else "") or exchange.facts.model,
-            usage=usage,
-            cost_nanousd=self._price_of(exchange, usage),
-            epoch=exchange.epoch,
-            took_ms=_took_ms(call, time.monotonic()),
-            namespace=exchange.namespace,
-            tags=exchange.asked.tags,
-            labels=exchange.labels,
-            credential=exchange.credential[:12],
-            sensitive=bool(exchange.policy is not None and exchange.policy.sensitive),
-        )
-        self._tasks.spawn(self._store.put(key, entry), name="cache put")
-
     def _remember(self, exchange: Exchange, key: bytes) -> None:
         seen_at = self._seen.get(key)
         exchange.seen_before = seen_at is not None and exchange.wall_time - seen_at <= exchange.ttl_s
@@ -256,39 +209,6 @@ class CacheStage:
         exchange.on_finished.append(keep)
 
 
-class Recorder:
-    """Collects an answer's body while it passes; stores it if it ends well. What a flight keeps of it, up to the same
-    limit, need not be kept twice."""
-
-    def __init__(self, cache: CacheStage, exchange: Exchange, key: bytes, response: Response, limit: int) -> None:
-        self._cache = cache
-        self._exchange = exchange
-        self._key = key
-        self._status = response.status
-        self._headers = without(response.headers, _NOT_STORED)  # as they are now: stages above add their own
-        self._room = limit
-        shared = None if isinstance(response.body, bytes) else exchange.history
-        self._is_shared = shared is not None
-        self._history: History | None = shared or History()
-
-    def feed(self, chunk: bytes) -> None:
-        history = self._history
-        if history is None:
-            return
-        self._room -= len(chunk)
-        if self._room < 0:
-            self._history = None
-            return
-        if not self._is_shared and history.append(chunk):
-            history.pack()
-
-    def end(self, ending: Ending) -> None:
-        call = self._exchange.call
-        if ending is Ending.COMPLETE and self._history is not None and call is not None and call.complete:
-            self._cache.store(self._exchange, self._key, self._status, self._headers, self._history.joined())
-        self._history = None
-
-
 def age_and_ttl(exchange: Exchange, entry: Entry) -> tuple[float, float]:
     """How old a stored answer is, and how long it is fresh for this call, in seconds."""
     return entry.age(exchange.wall_time), min(entry.ttl_s, exchange.ttl_s)
@@ -299,10 +219,6 @@ def _buckets_of(exchange: Exchange) -> int:
     if policy is None or not exchange.operation.sampled or exchange.facts.deterministic:
         return 1
     return policy.buckets or 1
-
-
-def _took_ms(call: UpstreamCall | None, now: float) -> int:
-    return 0 if call is None else round(((call.ended_at or now) - call.started_at) * 1000)
 
 
 def _not_cached() -> Refusal:

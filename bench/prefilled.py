@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Final
 
-from proxy import app
+from proxy import cache_parts
 from proxy.cli import main
 from proxy.stores.base import Entry
 from proxy.stores.memory import MemoryStore
@@ -52,5 +52,5 @@ class FilledStore(MemoryStore):
 
 if __name__ == "__main__":
     FilledStore.wanted, FilledStore.step = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-    setattr(app, "MemoryStore", FilledStore)  # noqa: B010 - the composition makes its store by this name
+    setattr(cache_parts, "MemoryStore", FilledStore)  # noqa: B010 - the composition makes its store by this name
     sys.exit(main())

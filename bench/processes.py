@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from bench.failures import BenchFailed
+from proxy.children import end_process
 
 PROXY_CORE: Final = 0
 LOAD_CORE: Final = 1
@@ -123,10 +124,4 @@ class Program:
 
     def stop(self) -> None:
         """Ask it to end, then make it. May be called again."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._process.wait()
+        end_process(self._process, _STOP_S)

@@ -6,21 +6,16 @@ as SDKs that keep their sessions do; whether the server took it is looked at eac
 """
 
 import contextlib
-import socket
 import ssl
 import threading
 import time
 from dataclasses import dataclass
-from typing import Final
 
 from bench.answers import WholeReader
 from bench.failures import BenchFailed
 from bench.processes import cpu_seconds
-from bench.target import Target
+from bench.target import Target, open_socket
 from bench.work import HOST, Requests
-
-_TIMEOUT_S: Final = 60.0
-_CONNECT: Final = f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n\r\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +79,8 @@ def storm(
 
 
 def _handshake(target: Target, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
-    raw = socket.create_connection(target.address, timeout=_TIMEOUT_S)
+    raw = open_socket(target.address, f"{HOST}:443" if target.is_proxy else None)
     try:
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if target.is_proxy:
-            raw.sendall(_CONNECT)
-            answer = b""
-            while b"\r\n\r\n" not in answer:
-                if not (data := raw.recv(4096)):
-                    raise BenchFailed(f"the proxy closed instead of connecting: {answer!r}")
-                answer += data
-            if b" 200 " not in answer.split(b"\r\n", 1)[0] + b" ":
-                raise BenchFailed(f"the proxy refused: {answer!r}")
         return context.wrap_socket(raw, server_hostname=HOST, session=session)
     except BaseException:
         raw.close()

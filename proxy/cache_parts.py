@@ -20,16 +20,16 @@ from proxy.fleet.membership import Membership
 from proxy.fleet.store import RedisStore
 from proxy.stores.admission import Admission
 from proxy.stores.base import Store
-from proxy.stores.dictionary import Dictionaries
-from proxy.stores.disk import DiskStore
+from proxy.stores.disk.store import DiskStore
 from proxy.stores.invalidation import Invalidations, RuleKeeper
-from proxy.stores.keyfile import KeyFile
 from proxy.stores.listing import Listing
 from proxy.stores.memory import MemoryStore
 from proxy.stores.popularity import Popularity
 from proxy.stores.rule_board import SharedRules
 from proxy.stores.rules import Rule, Rules
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.dictionary import Dictionaries
+from proxy.stores.sealing.keyfile import KeyFile
+from proxy.stores.sealing.sealer import Sealer
 from proxy.stores.tiers import NearStore, Tiers
 from proxy.tasks import TaskSet
 from proxy.workers.shared import SharedParts

@@ -37,7 +37,6 @@ class Runtime:
     bundle: Path
     truststore: Path
     data_dir: Path
-    ledger_url: str | None  # None: no ledger. Without password: the settings have it
 
     @property
     def proxy_url(self) -> str | None:
@@ -85,7 +84,6 @@ def _parsed(fields: dict[str, object]) -> Runtime:
     listeners = fields["listeners"]
     if not isinstance(listeners, list):
         raise TypeError("listeners must be a list")
-    url = fields["ledger_url"]
     return Runtime(
         pid=int(str(fields["pid"])),
         version=str(fields["version"]),
@@ -96,7 +94,6 @@ def _parsed(fields: dict[str, object]) -> Runtime:
         bundle=Path(str(fields["bundle"])),
         truststore=Path(str(fields["truststore"])),
         data_dir=Path(str(fields["data_dir"])),
-        ledger_url=None if url is None else str(url),
     )
 
 

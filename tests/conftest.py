@@ -18,7 +18,9 @@ from proxy.demo.dialects import HOSTS
 from proxy.demo.faults import Options
 from tests.support.background import Providers, providers
 from tests.support.netns import left_behind
+from tests.support.redis_servers import RedisServer, redis_server
 from tests.support.running import RunningProxy, merged, running_proxy
+from tests.support.x509 import TestCa
 from tests.support.zygote import Zygote
 
 type MakeProxy = Callable[..., RunningProxy]
@@ -59,6 +61,19 @@ def nothing_left_behind() -> Iterator[None]:
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """The providers' throw-away CA, and their certificate."""
     return make_certificates(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> TestCa:
+    """An authority for origins of the test's own."""
+    return TestCa(tmp_path)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own."""
+    with redis_server(tmp_path / "redis") as server:
+        yield server
 
 
 def towards(provider: Providers, certificates: Certificates, *hosts: str) -> dict[str, object]:

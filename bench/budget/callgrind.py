@@ -22,7 +22,7 @@ from bench.processes import PROXY_CORE, Program
 from bench.target import Target
 from bench.work import HOST
 from proxy.runtime import Runtime, read_file
-from proxy.stores.disk_writer import GATHER_S
+from proxy.stores.disk.writer import GATHER_S
 
 ROUND: Final = 100  # calls of a round, and rows of one write to the ledger
 _READY_S: Final = 300.0  # valgrind starts a program some twenty times slower

@@ -24,6 +24,7 @@ from typing import Final
 from bench.failures import BenchFailed
 from bench.soak.samples import Stats, read_stats
 from proxy import runtime
+from proxy.children import end_process
 from proxy.demo.dialects import HOSTS
 from proxy.demo.process import SimulatorProcess
 from proxy.exchange.provider import Json
@@ -156,14 +157,7 @@ def scene(directory: Path) -> Iterator[Scene]:
         try:
             yield Scene(directory, simulator, process.pid, _ready(process, directory))
         finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdin is not None:
-                process.stdin.close()
+            end_process(process, _STOP_S)
 
 
 def _ready(process: subprocess.Popen[bytes], directory: Path) -> Runtime:

@@ -20,11 +20,11 @@ from proxy.fleet.connection import packed
 from proxy.fleet.link import LinkSettings, RedisLink
 from proxy.fleet.store import RedisStore
 from proxy.stores.base import Entry, Store
-from proxy.stores.dictionary import Dictionaries
-from proxy.stores.disk import DiskStore
-from proxy.stores.disk_file import DiskFile
+from proxy.stores.disk.file import DiskFile
+from proxy.stores.disk.store import DiskStore
 from proxy.stores.memory import MemoryStore
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.dictionary import Dictionaries
+from proxy.stores.sealing.sealer import Sealer
 from proxy.stores.shared import SharedArena, SharedStore
 
 SAMPLE: Final = 20_000  # keys that are looked up, at most

@@ -27,11 +27,11 @@ from proxy.fleet.link import LinkSettings, RedisLink
 from proxy.fleet.store import RedisStore
 from proxy.stores import envelope
 from proxy.stores.base import Entry
-from proxy.stores.dictionary import NO_DICTIONARY, Dictionaries
-from proxy.stores.disk import DiskStore
-from proxy.stores.keyfile import KeyFile
+from proxy.stores.disk.store import DiskStore
 from proxy.stores.memory import MemoryStore
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.dictionary import NO_DICTIONARY, Dictionaries
+from proxy.stores.sealing.keyfile import KeyFile
+from proxy.stores.sealing.sealer import Sealer
 
 PLAIN: Final = "plain"
 ZSTD: Final = "zstd"

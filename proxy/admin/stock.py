@@ -14,7 +14,7 @@ from typing import Final
 from proxy.admin.token import AdminToken
 from proxy.stores.base import Entry, StoreUnavailableError
 from proxy.stores.listing import Flaw, Found, Kept, Listing, before, walk
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.sealer import Sealer
 from proxy.stores.tiers import Tiers
 
 LOOKED_AT: Final = 4_096  # entries, in one request

@@ -4,10 +4,8 @@ Rules: the child gets a session of its own, so that Ctrl-C in the terminal stops
 of a pipe, so that it never outlives this process; its logs go to a file, whose end explains a failed start.
 """
 
-import contextlib
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ from types import TracebackType
 from typing import Final
 
 from proxy import runtime
+from proxy.children import end_process
 from proxy.cli.failures import CommandFailed
 from proxy.runtime import Runtime
 
@@ -73,15 +72,7 @@ class ChildProxy:
 
     def stop(self) -> None:
         """Let it finish what it does, and wait for its end. May be called again."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(self._drain_s + _STOP_MARGIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        end_process(self._process, self._drain_s + _STOP_MARGIN_S)
         self._runtime_file.unlink(missing_ok=True)  # it has taken it away itself, unless it was killed
 
     def _tail(self) -> str:
@@ -91,8 +82,8 @@ class ChildProxy:
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             lines = []
-        end = "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
-        return f"; the end of {self.log_file}:\n{end}" if end else f"; it left nothing in {self.log_file}"
+        told = "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
+        return f"; the end of {self.log_file}:\n{told}" if told else f"; it left nothing in {self.log_file}"
 
 
 def _command(arguments: Sequence[str]) -> list[str]:

@@ -67,10 +67,10 @@ def command(
 
 
 def _ledger_url(config: Path | None, data_dir: Path | None) -> str:
-    from proxy.ledger.location import default_url  # noqa: PLC0415
+    from proxy.ledger.location import url_of  # noqa: PLC0415
 
     settings = options.settings_loader(config, options.flags(data_dir=data_dir)).load()
-    return settings.ledger.url or default_url(settings.data_dir)
+    return url_of(settings)
 
 
 def _conditions(where: list[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from proxy.cli.failures import CommandFailed
 from proxy.ledger import wording
 from proxy.ledger.faults import LedgerError
 from proxy.ledger.figures import Measures
-from proxy.ledger.location import default_url
+from proxy.ledger.location import url_of
 from proxy.ledger.report import build_report
 
 
@@ -15,9 +15,8 @@ def summarize(settings: Settings, since: datetime) -> str:
     """The line. Other proxies that share the ledger are counted in. Raises CommandFailed when there is no ledger."""
     if not settings.ledger.enabled:
         raise CommandFailed("the ledger is switched off (ledger.enabled)")
-    url = settings.ledger.url or default_url(settings.data_dir)
     try:
-        return in_words(build_report(url, since=since, by=()).totals)
+        return in_words(build_report(url_of(settings), since=since, by=()).totals)
     except (LedgerError, ValueError) as exc:
         raise CommandFailed(str(exc)) from exc
 

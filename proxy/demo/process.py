@@ -17,6 +17,7 @@ from typing import Final, Self
 
 import orjson
 
+from proxy.children import end_process
 from proxy.demo.certificates import Certificates
 from proxy.exchange.provider import Json
 
@@ -107,14 +108,7 @@ class SimulatorProcess:
 
     def stop(self) -> None:
         """Stop it and wait for its end. May be called again."""
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        end_process(self._process, _STOP_S)
 
     def _wait(self, ready: Path) -> int:
         give_up_at = time.monotonic() + READY_S
@@ -124,8 +118,8 @@ class SimulatorProcess:
             with contextlib.suppress(FileNotFoundError):
                 return int(orjson.loads(ready.read_bytes())["port"])
             time.sleep(_POLL_S)
-        end = "\n".join(self._log.read_text(errors="replace").splitlines()[-10:])
-        raise SimulatorFailed(f"the simulated providers did not start:\n{end}")
+        told = "\n".join(self._log.read_text(errors="replace").splitlines()[-10:])
+        raise SimulatorFailed(f"the simulated providers did not start:\n{told}")
 
     def _control(self, method: str, path: str, value: object = None) -> Json:
         answer = self._request(method, path, orjson.dumps(value))

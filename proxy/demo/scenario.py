@@ -15,6 +15,7 @@ from typing import Final
 
 import orjson
 
+from proxy.children import end_process
 from proxy.demo.asks import as_json, as_text
 from proxy.exchange.provider import Json
 
@@ -88,7 +89,7 @@ def run_applications(python: Path, environ: Mapping[str, str], watch: Callable[[
                 _follow(lines, tally, watch)
             status = process.wait(_STOP_S)
         finally:
-            _stop(process)
+            end_process(process, _STOP_S)
         if status or not tally.ended:
             errors.seek(0)
             end = "\n".join(errors.read().decode(errors="replace").splitlines()[-_TAIL_LINES:])
@@ -102,13 +103,3 @@ def _follow(lines: Iterable[bytes], tally: Tally, watch: Callable[[Tally, Json],
             report = as_json(orjson.loads(line))
             tally.note(report)
             watch(tally, report)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

@@ -25,14 +25,15 @@ from proxy.edge.leaf import LeafIssuer
 from proxy.edge.patience import Looks
 from proxy.edge.pins import PinMemory
 from proxy.edge.refusals import Refusals
+from proxy.edge.short_way import ShortWay, remember
 from proxy.edge.stream import ClientStream
 from proxy.edge.upgrade import run_upgrade
 from proxy.exchange.chain import Handler
 from proxy.exchange.errors import ExchangeError, Refusal
 from proxy.exchange.headers import first
-from proxy.exchange.model import Body, Exchange, Response
+from proxy.exchange.model import Body, Exchange
 from proxy.exchange.record import Outcome
-from proxy.exchange.repeats import Key, Repeats
+from proxy.exchange.repeats import Repeats
 from proxy.metrics import Metrics
 from proxy.providers.registry import Registry
 from proxy.tasks import TaskSet
@@ -84,6 +85,7 @@ class Bridge:
         self._known_fields = FieldMemory()
         self._origin_id = secrets.token_hex(5)
         self._sequence = itertools.count()
+        self.short_way = ShortWay(snapshot, wall_clock, self._new_id)
 
     @property
     def settings(self) -> Settings:
@@ -139,40 +141,12 @@ class Bridge:
 
     # -- one exchange
 
-    def key(self, connection: ClientConnection, head: RequestHead, body: bytes) -> Key | None:
-        """The place among the repeats of a call that may be one; None where those are not used."""
-        repeats, caller = self._snapshot().repeats, connection.caller
-        if repeats is None or not isinstance(connection.codec, Http1Server) or not repeats.may_know(body):
-            return None
-        return repeats.key(caller, head, body) if caller is not None else None
-
-    def replay(self, connection: ClientConnection, key: Key) -> bool:
-        """Answer a call that repeats a hit, and settle it. False when it has to go through the chain."""
-        repeats, codec = self._snapshot().repeats, connection.codec
-        now, wall_time = time.monotonic(), self._wall_clock()
-        if repeats is None or not isinstance(codec, Http1Server):
-            return False
-        try:
-            replay = repeats.find(key, wall_time)
-        except Exception as failure:
-            log.error("repeat_failed", error=type(failure).__name__, exc_info=failure)
-            return False
-        if replay is None or not codec.send_whole(replay.head, replay.body):
-            return False
-        first_byte_s = time.monotonic() - now
-        connection.flush()
-        labels = key[1]
-        if connection.tenant.labels:
-            labels = {**labels, **connection.tenant.labels}
-        replay.settle(labels, self._new_id(), wall_time, first_byte_s, time.monotonic() - now)
-        return True
-
     def begin(self, stream: ClientStream, body: bytes | Body) -> asyncio.Task[None] | None:
         """Run a request as a task. One that came in pieces, and repeats a hit, is answered at once: None then."""
         connection = stream.connection
         if stream.key is None and isinstance(body, bytes):
-            stream.key = self.key(connection, stream.head, body)
-            if stream.key is not None and self.replay(connection, stream.key):
+            stream.key = self.short_way.key(connection, stream.head, body)
+            if stream.key is not None and self.short_way.replay(connection, stream.key):
                 stream.is_answering = True
                 connection.request_done(stream)
                 return None
@@ -202,7 +176,7 @@ class Bridge:
             if isinstance(response.body, bytes):
                 send_whole(stream, exchange, response, response.body)
                 if exchange.replayed is not None and snapshot.repeats is not None and isinstance(body, bytes):
-                    _remember(snapshot.repeats, stream, body, exchange, response)
+                    remember(snapshot.repeats, stream, body, exchange, response)
             else:
                 body = b"" if isinstance(body, bytes) else body
                 exchange.let_body_go()
@@ -272,15 +246,3 @@ class Bridge:
                 connection.wind_down()
                 if connection.is_quiet:
                     connection.leave()
-
-
-def _remember(repeats: Repeats, stream: ClientStream, body: bytes, exchange: Exchange, response: Response) -> None:
-    connection = stream.connection
-    if connection.caller is None or not isinstance(connection.codec, Http1Server):
-        return
-    try:
-        key = stream.key or repeats.key(connection.caller, stream.head, body)
-        if key is not None:
-            repeats.remember(key, exchange, response)
-    except Exception as failure:
-        log.error("repeat_failed", error=type(failure).__name__, exc_info=failure)

@@ -159,13 +159,13 @@ class ClientConnection(asyncio.Protocol):
     def _handle(self, events: list[Event]) -> None:
         """Dispatch events. An answer given at once asks for the next pipelined request: that is a loop here, since
         recursion would let a client choose its depth. It stops while the client does not read its answers."""
-        codec = self.codec
+        codec, short_way = self.codec, self.bridge.short_way
         assert codec is not None
         self._handling = True
         try:
             while True:
-                key = self._key_of(events)
-                if key is not None and self.bridge.replay(self, key):
+                key = short_way.key_of(self, events)
+                if key is not None and short_way.replay(self, key):
                     self._patience.expect_within(self._limits.client_idle_s)
                     self._next_wanted = True
                 else:
@@ -177,15 +177,6 @@ class ClientConnection(asyncio.Protocol):
                 events = codec.next_request()
         finally:
             self._handling = False
-
-    def _key_of(self, events: list[Event]) -> Key | None:
-        """Of a request that came in one piece, its place among the repeats."""
-        if len(events) != 3:
-            return None
-        head, body, end = events
-        if isinstance(head, RequestHead) and isinstance(body, RequestData) and isinstance(end, RequestEnd):
-            return self.bridge.key(self, head, body.data)
-        return None
 
     def _go_on(self) -> None:
         """With the next request on an HTTP/1.1 connection, if it has come already."""

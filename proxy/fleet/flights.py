@@ -32,7 +32,7 @@ from proxy.fleet.notes import REPLICA_DIGITS, Note, Say, read
 from proxy.fleet.shown import FlightsNow, LostLeaders
 from proxy.fleet.sight import Sight
 from proxy.fleet.trail import Trail
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.sealer import Sealer
 from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)

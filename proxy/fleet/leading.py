@@ -20,7 +20,7 @@ from proxy.fleet.claims import Names
 from proxy.fleet.errors import RedisRefusedError, RedisUnavailableError
 from proxy.fleet.feed import Feed
 from proxy.fleet.link import RedisLink, Script
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.sealer import Sealer
 from proxy.tasks import TaskSet
 
 PATIENCE_S: Final = 30.0  # with a Redis that is away

@@ -20,7 +20,7 @@ from proxy.fleet.errors import RedisUnavailableError
 from proxy.fleet.leading import MAX_FOLLOWERS, Pace, Replay
 from proxy.fleet.link import RedisLink
 from proxy.fleet.notes import Note
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.sealer import Sealer
 from proxy.tasks import TaskSet
 
 log = structlog.get_logger(__name__)

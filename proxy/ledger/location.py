@@ -11,6 +11,8 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
+    from config.schema import Settings
+
 FILE_NAME: Final = "ledger.sqlite"
 _FILE_PREFIX: Final = "sqlite:///"
 
@@ -18,6 +20,11 @@ _FILE_PREFIX: Final = "sqlite:///"
 def default_url(data_dir: Path) -> str:
     """The URL of the SQLite ledger in a data directory."""
     return _FILE_PREFIX + quote(str(data_dir.expanduser() / FILE_NAME), safe="/ ")
+
+
+def url_of(settings: "Settings") -> str:
+    """The URL of the ledger that these settings mean."""
+    return settings.ledger.url or default_url(settings.data_dir)
 
 
 def sqlite_path(url: str) -> Path | None:

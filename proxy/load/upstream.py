@@ -18,6 +18,7 @@ import orjson
 from cryptography import x509
 
 from proxy import runtime
+from proxy.children import end_process
 from proxy.demo.certificates import Certificates, make_certificates
 from proxy.demo.process import SimulatorProcess
 from proxy.load.destination import BUILT_IN_HOST
@@ -90,11 +91,4 @@ def own_proxy(directory: Path, options: list[str]) -> Iterator[Runtime]:
             time.sleep(_POLL_S)
         yield ready
     finally:
-        process.terminate()
-        try:
-            process.wait(_READY_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        end_process(process, _READY_S)

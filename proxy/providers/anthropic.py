@@ -14,8 +14,8 @@ import orjson
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.provider import UNKNOWN, CallFacts, ErrorShape, Json, Operation, UsageReader
 from proxy.exchange.usage import Usage
-from proxy.providers.entry import ProviderEntry
 from proxy.providers.fields import below, child, header_credential, is_number, items, number, objects, text
+from proxy.providers.named import Named
 from proxy.providers.readers import JsonUsageReader, SseUsageReader, StreamShape
 from proxy.providers.sampling import is_zero
 
@@ -58,21 +58,8 @@ ERROR_TYPES: Final = {
 CONTAINER_TOOLS: Final = ("code_execution", "bash_code_execution")
 
 
-class Anthropic:
+class Anthropic(Named):
     """The dialect of api.anthropic.com."""
-
-    def __init__(self, entry: ProviderEntry) -> None:
-        self._entry = entry
-
-    @property
-    def name(self) -> str:
-        """The entry's name."""
-        return self._entry.name
-
-    @property
-    def price_id(self) -> str:
-        """Under which name its prices are found; without one in the bundled list, those of the price files."""
-        return self._entry.price_id or self._entry.name
 
     def operation(self, method: str, path: str) -> Operation:
         """The operation of a path, or UNKNOWN."""

@@ -17,7 +17,7 @@ from proxy.exchange.elements import ElementDialect
 from proxy.exchange.provider import CallFacts, Json, Operation
 from proxy.providers.anthropic import MESSAGES
 from proxy.providers.compatible import Compatible
-from proxy.providers.openai_elements import OpenAIElements
+from proxy.providers.elements.openai import OpenAIElements
 from proxy.providers.openai_paths import CHAT, OPENAI_POSTS, OPENAI_STATE
 
 _DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)/(.+)")

@@ -14,6 +14,7 @@ from proxy.exchange.headers import HeaderList
 from proxy.exchange.provider import UNKNOWN, CallFacts, ErrorShape, Json, Operation, Provider, UsageReader
 from proxy.providers.entry import ProviderEntry
 from proxy.providers.fields import below
+from proxy.providers.named import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +49,12 @@ def lend(dialect: Provider, method: str, path: str) -> Operation:
     )
 
 
-class Blend(ABC):
+class Blend(Named, ABC):
     """The Provider protocol, with guests seen to. What a dialect has to say itself begins with `own_`."""
 
     def __init__(self, entry: ProviderEntry, *guests: Guest) -> None:
-        self._entry = entry
+        super().__init__(entry)
         self._guests = guests
-
-    @property
-    def name(self) -> str:
-        """The entry's name."""
-        return self._entry.name
-
-    @property
-    def price_id(self) -> str:
-        """Under which name its prices are found; without one in the bundled list, those of the price files."""
-        return self._entry.price_id or self._entry.name
 
     def operation(self, method: str, path: str) -> Operation:
         """The operation of a path, or UNKNOWN."""

@@ -17,7 +17,7 @@ from proxy.exchange.headers import HeaderList
 from proxy.exchange.provider import UNKNOWN, CallFacts, ErrorShape, Json, Operation, UsageReader
 from proxy.exchange.usage import Usage
 from proxy.providers.blend import Blend, Guest
-from proxy.providers.cohere_elements import CohereElements
+from proxy.providers.elements.cohere import CohereElements
 from proxy.providers.entry import ProviderEntry
 from proxy.providers.fields import child, header_credential, is_number, items, number, text
 from proxy.providers.lines import LinesUsageReader

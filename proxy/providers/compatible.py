@@ -14,9 +14,9 @@ from proxy.exchange.elements import ElementDialect
 from proxy.exchange.headers import HeaderList, first
 from proxy.exchange.provider import CallFacts, Json, Operation, UsageReader
 from proxy.providers.anthropic import COUNT_TOKENS, MESSAGES, Anthropic
+from proxy.providers.elements.openai import OpenAIElements
 from proxy.providers.entry import ProviderEntry
 from proxy.providers.openai import OpenAI
-from proxy.providers.openai_elements import OpenAIElements
 from proxy.providers.openai_paths import OPENAI_POSTS, OPENAI_STATE
 
 RERANK: Final = Operation("rerank", answers=True, repeatable=True)

@@ -17,9 +17,9 @@ from proxy.exchange.elements import ElementDialect
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.provider import UNKNOWN, CallFacts, ErrorShape, Json, Operation, UsageReader
 from proxy.providers.blend import Blend, Guest
+from proxy.providers.elements.gemini import GeminiElements
 from proxy.providers.entry import ProviderEntry
 from proxy.providers.fields import child, header_credential, is_number, items
-from proxy.providers.gemini_elements import GeminiElements
 from proxy.providers.gemini_usage import generation_reader, is_error, read_prediction
 from proxy.providers.openai import OpenAI
 from proxy.providers.readers import JsonUsageReader

@@ -16,9 +16,10 @@ from proxy.exchange.elements import ElementDialect
 from proxy.exchange.headers import HeaderList, first
 from proxy.exchange.provider import UNKNOWN, CallFacts, ErrorShape, Json, Operation, UsageReader
 from proxy.providers import stream_options
+from proxy.providers.elements.openai import OpenAIElements
 from proxy.providers.entry import ProviderEntry
 from proxy.providers.fields import child, items, text
-from proxy.providers.openai_elements import OpenAIElements
+from proxy.providers.named import Named
 from proxy.providers.openai_paths import EMBEDDINGS, OPENAI_POSTS, OPENAI_STATE, PathTable
 from proxy.providers.openai_usage import CHAT_STREAM, TYPED_STREAM, is_failure, read_document
 from proxy.providers.readers import JsonUsageReader, OpaqueReader, SseUsageReader
@@ -45,7 +46,7 @@ _ERROR_TYPES: Final[Mapping[int, str]] = {
 }
 
 
-class OpenAI:
+class OpenAI(Named):
     """The dialect; see proxy.exchange.provider.Provider for what each method promises."""
 
     posts: ClassVar[Mapping[str, Operation]] = OPENAI_POSTS
@@ -54,20 +55,10 @@ class OpenAI:
     elements: ClassVar[ElementDialect] = OpenAIElements(is_known=True)
 
     def __init__(self, entry: ProviderEntry) -> None:
-        self._entry = entry
+        super().__init__(entry)
         self._paths = PathTable(self.posts, self.state)
         endings = ("/",) if _VERSIONED.search(entry.base_path) else _VERSIONS
         self._prefixes = tuple(entry.base_path + ending for ending in endings)
-
-    @property
-    def name(self) -> str:
-        """As in the table of providers."""
-        return self._entry.name
-
-    @property
-    def price_id(self) -> str:
-        """Under which name its prices are found; without one in the bundled list, those of the price files."""
-        return self._entry.price_id or self._entry.name
 
     def operation(self, method: str, path: str) -> Operation:
         """By method and path below the base path."""

@@ -15,11 +15,8 @@ from proxy.exchange.headers import HOP_BY_HOP, HeaderList
 from proxy.exchange.model import Pours, Response
 from proxy.wire.http2_client import REFUSED_STREAM
 from proxy.wire.http2_outgoing import Outgoing
+from proxy.wire.http2_status import status_of
 
-# What may stand in a field's name, and in its value, where anything else could end it elsewhere. Taking these out of a
-# text and looking whether anything is left is far faster than a regular expression.
-_NAME_BYTES: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-_VALUE_BYTES: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -224,7 +221,7 @@ class Http2Call(Outgoing, Pours):
         if self._status and is_end:  # fields after the body: nobody asks for them
             self._end()
             return
-        status = _status(fields) if not self._status else 0
+        status = status_of(fields) if not self._status else 0
         if not status or (is_end and status < 200):
             self._break("http_protocol_error", "the origin's answer is not HTTP", is_over=is_end)
             return
@@ -308,15 +305,3 @@ class Http2Call(Outgoing, Pours):
         else:
             return
         self.give_up(UpstreamError(code, message, status=504))
-
-
-def _status(fields: HeaderList) -> int:
-    """The status of an answer's head, pseudo field first; 0 when it is malformed (RFC 9113, section 8.3.2)."""
-    name, status = fields[0] if fields else (b"", b"")
-    if name != b":status" or len(status) != 3 or not status.isdigit() or status < b"100" or status == b"101":
-        return 0
-    names = b"".join([name for name, _ in fields[1:]])
-    values = b"".join([value for _, value in fields[1:]])
-    if names.translate(None, _NAME_BYTES) or values.translate(None, _VALUE_BYTES):
-        return 0
-    return int(status)

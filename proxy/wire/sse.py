@@ -86,21 +86,9 @@ def data_of(event: bytes) -> bytes:
     """The event's data: its `data` lines joined by LF."""
     if event.startswith(b"data: ") and b"\n" not in event and b"\r" not in event:
         return event[6:]
-    return b"\n".join(_values(event, b"data"))
-
-
-def name_of(event: bytes) -> bytes:
-    """The event's type: its last `event` line; empty when it has none."""
-    if event.startswith(b"data:") and b"event" not in event:
-        return b""
-    values = _values(event, b"event")
-    return values[-1] if values else b""
-
-
-def _values(event: bytes, field: bytes) -> list[bytes]:
-    values: list[bytes] = []
+    values = []
     for line in _LINE_END.split(event):
         name, _, value = line.partition(b":")
-        if name == field:
+        if name == b"data":
             values.append(value.removeprefix(b" "))
-    return values
+    return b"\n".join(values)

@@ -10,7 +10,7 @@ import hashlib
 import orjson
 
 from addons import Parts, chain
-from addons.batch import Batch
+from addons.batch.stage import Batch
 from addons.fingerprint import Fingerprint
 from config.schema import Settings
 from proxy.exchange.chain import Handler, Stage, compose
@@ -23,7 +23,8 @@ from proxy.stores.base import Store
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
-from tests.addons.streams import Clock, cost
+from tests.addons.streams import cost
+from tests.support.clock import Clock
 from tests.support.exchanges import JSON, REGISTRY, exchange, request, settings
 
 MODEL = "text-embedding-3-small"
@@ -115,7 +116,7 @@ class Proxied:
     ) -> None:
         self.rows: list[CallRecord] = []
         self.failed: list[str] = []
-        self.clock = Clock()
+        self.clock = Clock(1_000_000.0)
         self.tasks = TaskSet()
         self.rules = Rules()
         self.store = store or MemoryStore(8 << 20)

@@ -13,6 +13,7 @@ from proxy.exchange.usage import Usage
 from proxy.stores.base import Entry, Store, StoreStats
 from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
+from tests.support.clock import Clock
 from tests.support.exchanges import CHAT_STREAM, REGISTRY, calling, exchange, request
 
 FIRST = b'data: {"id":"c1","model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,"delta":{"content":"Hel"}}]}\n\n'
@@ -25,6 +26,7 @@ USAGE = (
     b'"total_tokens":11}}\n\n'
 )
 DONE = b"data: [DONE]\n\n"
+WHOLE = (FIRST, SECOND, USAGE, DONE)
 CHATTING = Operation("chat", answers=True, sampled=True, repeatable=True)
 
 
@@ -47,16 +49,6 @@ def cost(called: Exchange, usage: Usage | None) -> int | None:
     return None if usage is None else 1000 * (usage.input_tokens + usage.output_tokens)
 
 
-class Clock:
-    """Seconds since the epoch, as the test says."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Cached:
     """cache and observe in front of an origin, with a store of their own."""
 
@@ -65,7 +57,7 @@ class Cached:
     ) -> None:
         self.store: Store = store or MemoryStore(1 << 20)
         self.tasks = TaskSet()
-        self.clock = Clock()
+        self.clock = Clock(1_000_000.0)
         self.renewed: list[Exchange] = []
         self.renewals = Renewals(self.tasks, self.renewed.append, 2, clock=self.clock, wall_clock=self.clock)
         self.chosen = 0

@@ -6,7 +6,7 @@ from gzip import compress
 import orjson
 import pytest
 
-from addons.batch_parts import Frames
+from addons.batch.parts import Frames
 from proxy.exchange.errors import ExchangeError, Refusal, UpstreamError
 from proxy.exchange.headers import first
 from proxy.exchange.model import Exchange, Response

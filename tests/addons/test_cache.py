@@ -9,7 +9,7 @@ from proxy.exchange.errors import Refusal, UpstreamError
 from proxy.exchange.headers import HeaderList, first
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
-from tests.addons.streams import DONE, FIRST, SECOND, USAGE, BrokenStore, Cached, chatting, consumed
+from tests.addons.streams import DONE, FIRST, SECOND, USAGE, WHOLE, BrokenStore, Cached, chatting, consumed
 from tests.support.exchanges import (
     CHAT,
     CHAT_ANSWER,
@@ -23,7 +23,6 @@ from tests.support.exchanges import (
     turns,
 )
 
-WHOLE = (FIRST, SECOND, USAGE, DONE)
 FIELDS: HeaderList = [*SSE, (b"x-request-id", b"1"), (b"vary", b"a"), (b"vary", b"b")]
 
 

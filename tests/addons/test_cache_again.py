@@ -4,6 +4,7 @@ import pytest
 
 from addons.cache import CacheStage
 from addons.cache_again import CacheAgain
+from addons.recording import Recording
 from proxy.exchange.cache_control import Directives
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
@@ -34,8 +35,8 @@ async def asked(store: Store, called: Exchange) -> tuple[Response, int]:
 
 async def filled() -> MemoryStore:
     store = MemoryStore(1 << 20)
-    cache = CacheStage(store, settings(), TaskSet(), cost, no_renewals(), clock=lambda: 1_000_000.0)
-    cache.store(missed(), b"f" * 32, 200, list(JSON), CHAT_ANSWER)
+    recording = Recording(store, settings(), TaskSet(), cost, clock=lambda: 1_000_000.0)
+    recording.store(missed(), b"f" * 32, 200, list(JSON), CHAT_ANSWER)
     return store
 
 

@@ -16,11 +16,9 @@ from proxy.exchange.record import Outcome
 from proxy.exchange.usage import Usage
 from proxy.stores.memory import MemoryStore
 from proxy.tasks import TaskSet
-from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed, cost, no_renewals
+from tests.addons.streams import DONE, FIRST, SECOND, USAGE, WHOLE, chatting, consumed, cost, no_renewals
 from tests.support.exchanges import SSE, Fed, Origin, Pieces, Watching, answer, calling, settings, turns
 from tests.support.waiting import until
-
-WHOLE = (FIRST, SECOND, USAGE, DONE)
 
 
 class Together:

@@ -19,7 +19,7 @@ from proxy.stores.admission import Admission
 from proxy.stores.base import Entry
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Kind, Rule, Rules
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.sealer import Sealer
 from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 from tests.contract.test_stores import entry

@@ -25,7 +25,7 @@ from proxy.stores.base import Store
 from proxy.stores.invalidation import Invalidations
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Rules
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.sealer import Sealer
 from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 from proxy.upstream.pool import Pool

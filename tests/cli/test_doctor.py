@@ -42,9 +42,7 @@ GOOD_CA = Authority("", NOW - timedelta(days=9), NOW + timedelta(days=900), (), 
 
 
 def _runtime(*listeners: BoundListener) -> Runtime:
-    return Runtime(
-        1, "0.1.0", 0.0, listeners, "127.0.0.1:9190", TRUST.ca, TRUST.bundle, TRUST.truststore, DATA, ledger_url=None
-    )
+    return Runtime(1, "0.1.0", 0.0, listeners, "127.0.0.1:9190", TRUST.ca, TRUST.bundle, TRUST.truststore, DATA)
 
 
 HEALTHY = Snapshot(

@@ -3,7 +3,6 @@
 import base64
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,12 +17,6 @@ from tests.support.x509 import TestCa
 HOST = "api.openai.com"
 OTHER = "other.example"
 BASIC = "Basic " + base64.b64encode(b"user:p@ss word").decode()
-
-
-@pytest.fixture
-def certified(tmp_path: Path) -> TestCa:
-    """An authority for whatever is behind the other proxy."""
-    return TestCa(tmp_path)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,19 +23,9 @@ def kept(server: RedisServer, pattern: str) -> int:
     return len(found)
 
 
-def url_of(server: RedisServer) -> str:
-    return f"redis://127.0.0.1:{server.port}/0"
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path / "redis") as server:
-        yield server
-
-
 @pytest.fixture
 def shared(redis: RedisServer) -> Mapping[str, object]:
-    return {"cache": {"redis": {"url": url_of(redis)}, "disk": {"max_bytes": 0}}}
+    return {"cache": {"redis": {"url": redis.url}, "disk": {"max_bytes": 0}}}
 
 
 async def written(redis: RedisServer, count: int) -> None:
@@ -85,7 +75,7 @@ async def test_without_redis_every_replica_answers_for_itself_and_joins_when_it_
     make_proxy: MakeProxy, provider: Providers, tmp_path: Path, prompt: str
 ) -> None:
     with redis_server(tmp_path / "redis") as server:
-        url = url_of(server)
+        url = server.url
         server.kill()
         settings = {"cache": {"redis": {"url": url}, "disk": {"max_bytes": 0}}}
         one, other = make_proxy(provider, settings), make_proxy(provider, settings)

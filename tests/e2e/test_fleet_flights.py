@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.conftest import MakeProxy
 from tests.e2e.calls import CHAT, ask, begin, chat, events_of, read_to_end
 from tests.support.background import Providers
 from tests.support.raw_client import RawClient, post, secure
-from tests.support.redis_servers import RedisServer, needs_redis, redis_cluster, redis_server, watched_servers
+from tests.support.redis_servers import RedisServer, needs_redis, redis_cluster, watched_servers
 from tests.support.running import RunningProxy
 from tests.support.waiting import until
 
@@ -29,26 +29,24 @@ def joined(url: str, **collapse: object) -> Mapping[str, object]:
     return {"cache": {"redis": redis, "disk": {"max_bytes": 0}}, "collapse": {"lease_s": LEASE_S, **collapse}}
 
 
-def url_of(server: RedisServer) -> str:
-    return f"redis://127.0.0.1:{server.port}/0"
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path / "redis") as server:
-        yield server
-
-
 @pytest.fixture
 def replicas(redis: RedisServer, make_proxy: MakeProxy, provider: Providers) -> list[RunningProxy]:
     """Three, of one fleet."""
-    return [make_proxy(provider, joined(url_of(redis))) for _ in range(3)]
+    return [make_proxy(provider, joined(redis.url)) for _ in range(3)]
 
 
 async def streams(replicas: list[RunningProxy], prompt: str, count: int = 1) -> list[RawClient]:
     """Streams whose heads have come, so many of each replica."""
     body = chat(prompt, stream=True)
     return await asyncio.gather(*(begin(replica, body) for replica in replicas for _ in range(count)))
+
+
+async def led_by_the_first(
+    replicas: list[RunningProxy], prompt: str, count: int = 2
+) -> tuple[RawClient, list[RawClient]]:
+    """A stream of the first replica, which makes the call, and so many of each other one, which follow it."""
+    (first,) = await streams(replicas[:1], prompt)
+    return first, await streams(replicas[1:], prompt, count)
 
 
 async def ends(client: RawClient) -> str:
@@ -168,8 +166,7 @@ async def test_when_the_leaders_clients_leave_the_others_go_on(
     replicas: list[RunningProxy], provider: Providers, prompt: str
 ) -> None:
     provider.options = replace(provider.options, events=60, interval_s=0.03)
-    (first,) = await streams(replicas[:1], prompt)
-    others = await streams(replicas[1:], prompt, 3)
+    first, others = await led_by_the_first(replicas, prompt, 3)
     first.abort()
     assert await asyncio.gather(*map(ends, others)) == ["complete"] * 6
     assert provider.count(path=CHAT) == 1
@@ -191,13 +188,12 @@ async def test_streams_outlive_a_redis_that_is_killed_and_comes_back(
     replicas: list[RunningProxy], provider: Providers, redis: RedisServer, prompt: str
 ) -> None:
     provider.options = replace(provider.options, events=200, interval_s=0.02)
-    first = await streams(replicas[:1], prompt)
-    others = await streams(replicas[1:], prompt, 2)
+    first, others = await led_by_the_first(replicas, prompt)
     redis.kill()
     for replica in replicas:
         replica.logged("redis_down")
     redis.start()
-    clients = [*first, *others]
+    clients = [first, *others]
     texts = await asyncio.gather(*map(read_to_end, clients))
     assert all(b"[DONE]" in text for text in texts)
     assert len({tuple(events_of(text)[-150:]) for text in texts}) == 1
@@ -210,10 +206,9 @@ async def test_streams_outlive_a_redis_that_stands_still(
     replicas: list[RunningProxy], provider: Providers, redis: RedisServer, prompt: str
 ) -> None:
     provider.options = replace(provider.options, events=200, interval_s=0.02)
-    first = await streams(replicas[:1], prompt)
-    others = await streams(replicas[1:], prompt, 2)
+    first, others = await led_by_the_first(replicas, prompt)
     redis.says("CLIENT", "PAUSE", 2500)
-    assert await asyncio.gather(*map(ends, [*first, *others])) == ["complete"] * 5
+    assert await asyncio.gather(*map(ends, [first, *others])) == ["complete"] * 5
     assert provider.count(path=CHAT) == 1
 
 
@@ -257,8 +252,7 @@ async def test_streams_that_replicas_share_end_before_the_leader_stops(
     replicas: list[RunningProxy], provider: Providers, prompt: str
 ) -> None:
     provider.options = replace(provider.options, events=60, interval_s=0.03)
-    (first,) = await streams(replicas[:1], prompt)
-    others = await streams(replicas[1:], prompt, 2)
+    first, others = await led_by_the_first(replicas, prompt)
     first.abort()
     replicas[0].process.popen.send_signal(signal.SIGTERM)
     assert await asyncio.gather(*map(ends, others)) == ["complete"] * 4
@@ -269,7 +263,7 @@ async def test_streams_that_replicas_share_end_before_the_leader_stops(
 async def test_workers_of_several_replicas_share_as_well(
     make_process: MakeProxy, provider: Providers, redis: RedisServer, prompt: str
 ) -> None:
-    pair = [make_process(provider, {**joined(url_of(redis)), "workers": 2}) for _ in range(2)]
+    pair = [make_process(provider, {**joined(redis.url), "workers": 2}) for _ in range(2)]
     provider.options = replace(provider.options, events=40, interval_s=0.02, latency_s=1.0)
     body = chat(prompt, stream=True)
     answers = await asyncio.gather(*(ask(replica, body) for replica in pair for _ in range(16)))
@@ -280,7 +274,7 @@ async def test_workers_of_several_replicas_share_as_well(
 async def test_sharing_across_replicas_can_be_turned_off(
     make_proxy: MakeProxy, provider: Providers, redis: RedisServer, prompt: str
 ) -> None:
-    pair = [make_proxy(provider, joined(url_of(redis), fleet=False)) for _ in range(2)]
+    pair = [make_proxy(provider, joined(redis.url, fleet=False)) for _ in range(2)]
     provider.options = replace(provider.options, latency_s=0.5)
     await asyncio.gather(*(ask(replica, chat(prompt)) for replica in pair))
     assert provider.count(path=CHAT) == 2
@@ -305,8 +299,7 @@ async def test_streams_outlive_a_failover(
     with watched_servers(tmp_path / "watched") as watched:
         pair = [make_proxy(provider, joined(watched.url)) for _ in range(2)]
         provider.options = replace(provider.options, events=300, interval_s=0.03)
-        first = await streams(pair[:1], prompt)
-        others = await streams(pair[1:], prompt, 2)
+        first, others = await led_by_the_first(pair, prompt)
         watched.servers[0].kill()
-        assert await asyncio.gather(*map(ends, [*first, *others])) == ["complete"] * 3
+        assert await asyncio.gather(*map(ends, [first, *others])) == ["complete"] * 3
         assert provider.count(path=CHAT) == 1

@@ -118,7 +118,7 @@ async def test_replicas_of_one_tenant_share_and_tenants_do_not(
         settings = {
             "profile": "gateway",
             "access": {"credentials": str(tenants.file)},
-            "cache": {"redis": {"url": f"redis://127.0.0.1:{redis.port}/0"}, "disk": {"max_bytes": 0}},
+            "cache": {"redis": {"url": redis.url}, "disk": {"max_bytes": 0}},
         }
         one, other = (make_proxy(provider, settings) for _ in range(2))
         first = said(await ask_as(one, prompt, tenants.field("team-a")))

@@ -1,7 +1,6 @@
 """Clients that will not have our certificate: noticed, said once, and from then on tunnelled."""
 
 import ssl
-from pathlib import Path
 
 import pytest
 
@@ -10,16 +9,9 @@ from tests.conftest import MakeProxy
 from tests.support.background import Providers
 from tests.support.raw_client import request, secure
 from tests.support.waiting import until
+from tests.support.x509 import trusting
 
 HOST = "api.openai.com"
-
-
-def trusting(root: Path, *alpn: str) -> ssl.SSLContext:
-    """A client's context that trusts this authority alone."""
-    context = ssl.create_default_context(cafile=str(root))
-    if alpn:
-        context.set_alpn_protocols(list(alpn))
-    return context
 
 
 async def test_a_pinning_client_is_refused_once_and_then_tunnelled(

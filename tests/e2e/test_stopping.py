@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import socket
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,9 @@ from tests.conftest import MakeProxy
 from tests.e2e.calls import CHAT, begin, chat, read_to_end
 from tests.support.background import Providers
 from tests.support.h2_client import H2Client
-from tests.support.processes import environment, is_alive, wait_until
+from tests.support.processes import is_alive
 from tests.support.raw_client import connect, post, request, secure
-from tests.support.running import accepts, command, stopped_within, write_settings
+from tests.support.running import accepts, held_by_a_lifeline, stopped_within
 from tests.support.waiting import until
 
 
@@ -120,24 +119,11 @@ async def test_a_keep_alive_client_is_told_to_close_while_draining(
         assert (answer.status, answer.header("connection")) == (200, "close")
 
 
-async def test_the_process_ends_with_its_lifeline(provider: Providers, tmp_path: Path) -> None:
-    config = write_settings(tmp_path, {})
-    process = subprocess.Popen(
-        [*command(config), "--lifeline"],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(lambda: runtime.read(tmp_path / "data") is not None, "it is ready")
+async def test_the_process_ends_with_its_lifeline(tmp_path: Path) -> None:
+    with held_by_a_lifeline(tmp_path, {}) as process:
         assert process.stdin is not None
         process.stdin.close()
         started_at = time.monotonic()
         assert process.wait(30) == 0
         assert time.monotonic() - started_at < 10
-    finally:
-        process.kill()
-        process.wait()
     assert not is_alive(process.pid)

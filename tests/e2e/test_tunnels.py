@@ -3,10 +3,6 @@
 import asyncio
 import hashlib
 import os
-import ssl
-from pathlib import Path
-
-import pytest
 
 from proxy.demo.certificates import Certificates
 from tests.conftest import MakeProxy
@@ -15,26 +11,12 @@ from tests.support.origins import echo, origin
 from tests.support.raw_client import RawClient, connect, request, secure, tunnel
 from tests.support.running import RunningProxy
 from tests.support.waiting import until
-from tests.support.x509 import TestCa
+from tests.support.x509 import TestCa, trusting
 
 MIB = 1024 * 1024
 
 
 HOST = "api.openai.com"
-
-
-@pytest.fixture
-def certified(tmp_path: Path) -> TestCa:
-    """An authority for origins of the test's own."""
-    return TestCa(tmp_path)
-
-
-def trusting(root: Path, *alpn: str) -> ssl.SSLContext:
-    """A client's context that trusts this authority alone."""
-    context = ssl.create_default_context(cafile=str(root))
-    if alpn:
-        context.set_alpn_protocols(list(alpn))
-    return context
 
 
 def shown(client: RawClient) -> bytes:

@@ -1,8 +1,6 @@
 """What stops being HTTP on connections to providers, or never was: gRPC and WebSockets pass through."""
 
 import asyncio
-import ssl
-from pathlib import Path
 
 import h2.config
 import h2.connection
@@ -15,23 +13,9 @@ from tests.support.h2_client import H2Client
 from tests.support.origins import echo, origin
 from tests.support.raw_client import request, secure
 from tests.support.running import RunningProxy
-from tests.support.x509 import TestCa
+from tests.support.x509 import TestCa, trusting
 
 HOST = "api.openai.com"
-
-
-@pytest.fixture
-def certified(tmp_path: Path) -> TestCa:
-    """An authority for origins of the test's own."""
-    return TestCa(tmp_path)
-
-
-def trusting(root: Path, *alpn: str) -> ssl.SSLContext:
-    """A client's context that trusts this authority alone."""
-    context = ssl.create_default_context(cafile=str(root))
-    if alpn:
-        context.set_alpn_protocols(list(alpn))
-    return context
 
 
 @pytest.mark.parametrize("alpn", [("grpc-exp", "h2"), ("grpc-exp",), ("imap",)])

@@ -24,7 +24,15 @@ from tests.e2e.calls import CHAT, begin, chat, read_to_end
 from tests.support.background import Providers
 from tests.support.processes import environment, is_alive, wait_until
 from tests.support.raw_client import RawClient, connect, post, secure, tunnel
-from tests.support.running import RunningProxy, accepts, command, merged, stopped_within, write_settings
+from tests.support.running import (
+    RunningProxy,
+    accepts,
+    command,
+    held_by_a_lifeline,
+    merged,
+    stopped_within,
+    write_settings,
+)
 from tests.support.waiting import until
 
 MOST_CONNECTIONS = 200
@@ -328,27 +336,14 @@ async def test_a_worker_that_does_not_answer_is_done_without(
         os.kill(frozen, signal.SIGCONT)
 
 
-async def test_the_fleet_ends_with_its_lifeline(provider: Providers, tmp_path: Path) -> None:
-    config = write_settings(tmp_path, {"workers": 2})
-    process = subprocess.Popen(
-        [*command(config), "--lifeline"],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(lambda: runtime.read(tmp_path / "data") is not None, "it is ready")
+async def test_the_fleet_ends_with_its_lifeline(tmp_path: Path) -> None:
+    with held_by_a_lifeline(tmp_path, {"workers": 2}) as process:
         mine = children(process.pid)
         assert len(mine) == 2
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(60) == 0
         assert not any(map(is_alive, mine))
-    finally:
-        process.kill()
-        process.wait()
 
 
 async def test_an_address_in_use_is_an_error_also_of_another_fleet(

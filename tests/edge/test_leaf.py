@@ -13,17 +13,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from proxy.edge.ca import LIFETIME, CertificateAuthority, load_or_create
 from proxy.edge.leaf import HostNotPermittedError, LeafIssuer
+from tests.support.clock import Clock
 
 HOST = "api.openai.com"
 NOW = datetime.now(UTC).replace(microsecond=0)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW.timestamp()
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -33,7 +26,7 @@ def authority(tmp_path: Path) -> CertificateAuthority:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW.timestamp())
 
 
 @pytest.fixture

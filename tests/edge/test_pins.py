@@ -17,18 +17,11 @@ from proxy.edge.pins import (
     rejection,
     tls_stack,
 )
+from tests.support.clock import Clock
 from tests.support.tls_server import Handshake, tls_server
 from tests.support.x509 import TestCa
 
 KEY = PinKey("10.0.0.7", "api.openai.com", "stack")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

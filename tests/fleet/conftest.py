@@ -43,8 +43,3 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     """One of the test's own."""
     with redis_server(tmp_path / "redis") as server:
         yield server
-
-
-def url_of(server: RedisServer, database: int = 0) -> str:
-    """For `cache.redis.url`."""
-    return f"redis://127.0.0.1:{server.port}/{database}"

@@ -4,23 +4,19 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from addons.cache import CacheStage
-from addons.cache_again import CacheAgain
-from addons.collapse import Collapse
-from addons.observe import Observe
 from config.schema import Settings
-from proxy.exchange.model import Exchange, Response
 from proxy.fleet.flights import FleetFlights
 from proxy.fleet.link import LinkSettings, RedisLink
 from proxy.fleet.store import RedisStore
 from proxy.stores.admission import Admission
-from proxy.stores.keyfile import KeyFile
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Rules
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.keyfile import KeyFile
+from proxy.stores.sealing.sealer import Sealer
 from proxy.stores.tiers import Tiers
 from proxy.tasks import TaskSet
 from tests.addons.streams import cost, no_renewals
-from tests.support.exchanges import SSE, Fed, answer, calling
+from tests.support.sharers import Sharer, Sharers
 from tests.support.waiting import until
 
 PREFIX = "test"
@@ -28,43 +24,18 @@ PREFIX = "test"
 READ_S, WRITE_S = 0.5, 0.5
 
 
-class Replica:
-    """One of them. `bodies`: what its calls upstream are answered with, fed by the test; `answers`: given before."""
+class Replica(Sharer):
+    """One of them."""
 
     def __init__(self, url: str, settings: Settings) -> None:
         self.link = RedisLink(LinkSettings(url, read_timeout_s=READ_S, write_timeout_s=WRITE_S)).start()
-        self.tasks = TaskSet()
-        self.store = Tiers(
-            MemoryStore(1 << 20), [RedisStore(self.link, prefix=PREFIX)], Rules(), self.tasks, Admission()
-        )
+        tasks = TaskSet()
+        self.store = Tiers(MemoryStore(1 << 20), [RedisStore(self.link, prefix=PREFIX)], Rules(), tasks, Admission())
         keys = settings.cache.encryption.key_file
         sealer = Sealer(None if keys is None else KeyFile(keys))
         self.peers = FleetFlights(self.link, PREFIX, settings.collapse, sealer, self.store.written)
-        cache = CacheStage(self.store, settings, self.tasks, cost, no_renewals(), stamp=lambda: self.store.rules.stamp)
-        self.stage = Collapse(settings, self.tasks, self.peers)
-        self._stages = (cache, self.stage, CacheAgain(cache), Observe(TaskSet()))
-        self.calls = 0  # streams that were begun upstream
-        self.bodies: list[Fed] = []
-        self.answers: list[Response | Exception] = []
-
-    def readers(self) -> int:
-        """How many share the calls that this one makes, other replicas included."""
-        return sum(flight.readers for flight in self.stage._flights.values())
-
-    async def origin(self, called: Exchange) -> Response:
-        """Gives the scripted answers, then streams that the test feeds."""
-        if self.answers:
-            scripted = self.answers.pop(0)
-            if isinstance(scripted, Exception):
-                raise scripted
-            return scripted
-        self.calls += 1
-        self.bodies.append(Fed())
-        return answer(self.bodies[-1], headers=SSE)
-
-    async def ask(self, called: Exchange) -> Response:
-        """What the edge does."""
-        return await calling(*self._stages, end=self.origin)(called)
+        cache = CacheStage(self.store, settings, tasks, cost, no_renewals(), stamp=lambda: self.store.rules.stamp)
+        super().__init__(cache, settings, tasks, self.peers)
 
     async def vanish(self) -> None:
         """As a process that is killed: nothing is said or heard from now on."""
@@ -78,21 +49,23 @@ class Replica:
         await self.link.close()
 
 
-class Fleet:
+class Fleet(Sharers):
     """All of them."""
 
     def __init__(self, urls: list[str], settings: Settings) -> None:
         self.replicas = [Replica(url, settings) for url in urls]
 
     @property
-    def upstream_calls(self) -> int:
-        """Streams that were begun upstream by all of them."""
-        return sum(replica.calls for replica in self.replicas)
+    def all(self) -> list[Replica]:
+        return self.replicas
 
     @property
     def claimed(self) -> int:
-        """Claims that are held by all of them."""
         return sum(replica.peers.now.led for replica in self.replicas)
+
+    @property
+    def followed(self) -> int:
+        return sum(replica.peers.now.replayed for replica in self.replicas)
 
 
 @contextlib.asynccontextmanager

@@ -1,13 +1,7 @@
 """The breaker, with a clock of the test's own."""
 
 from proxy.fleet.breaker import Breaker
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 def closed(clock: Clock) -> Breaker:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,28 +11,21 @@ from proxy.exchange.errors import UpstreamError
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
 from proxy.fleet.cluster import slot_of
-from proxy.stores.sealer import Sealer
-from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
+from proxy.stores.sealing.sealer import Sealer
+from tests.addons.streams import FIRST, WHOLE, chatting, consumed
 from tests.fleet.replicas import PREFIX, Replica, fleet
 from tests.support.exchanges import settings
-from tests.support.redis_servers import RedisServer, needs_redis, redis_cluster, redis_server
+from tests.support.redis_servers import RedisServer, needs_redis, redis_cluster
 from tests.support.waiting import until
 
 pytestmark = needs_redis()
 
-WHOLE = (FIRST, SECOND, USAGE, DONE)
 SHORT = settings(collapse={"lease_s": 1.0})
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path / "redis") as running:
-        yield running
-
-
-@pytest.fixture
 def url(server: RedisServer) -> str:
-    return f"redis://127.0.0.1:{server.port}/0"
+    return server.url
 
 
 def named(server: RedisServer, kind: str) -> list[bytes]:
@@ -269,21 +262,14 @@ async def test_a_redis_that_is_full_when_the_answer_begins_lets_followers_make_t
 ) -> None:
     async with fleet(url, url, settings=SHORT) as both:
         first, second = both.replicas
-        begun = asyncio.Event()
-        origin = first.origin
-
-        async def slow(called: Exchange) -> Response:
-            await begun.wait()
-            return await origin(called)
-
-        first.origin = slow  # type: ignore[method-assign]
+        may_answer = first.hold()
         leading = asyncio.ensure_future(first.ask(chatting()))
         await until(lambda: first.peers.now.led == 1, "it is claimed")
         follower = chatting()
         following = asyncio.ensure_future(second.ask(follower))
         await until(lambda: first.peers.now.replayed == 1, "the second follows")
         server.says("CONFIG", "SET", "maxmemory", "1")
-        begun.set()
+        may_answer.set()
         await following
         assert follower.outcome is not Outcome.COLLAPSED
         assert len(second.bodies) == 1

@@ -3,37 +3,27 @@
 import asyncio
 import base64
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from config.caching import OperationPolicy
-from proxy.exchange.errors import Refusal, UpstreamError
-from proxy.exchange.model import Exchange, Response
+from proxy.exchange.model import Response
 from proxy.exchange.record import Outcome
 from proxy.stores.rules import Kind, Rule
-from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
+from tests.addons.streams import FIRST, WHOLE, chatting, consumed
 from tests.fleet.replicas import PREFIX, fleet
-from tests.support.exchanges import CHAT_ANSWER, JSON, answer, settings
-from tests.support.redis_servers import RedisServer, needs_redis, redis_server
+from tests.support.exchanges import CHAT_ANSWER, answer, settings
+from tests.support.redis_servers import RedisServer, needs_redis
 from tests.support.waiting import until
 
 pytestmark = needs_redis()
 
-WHOLE = (FIRST, SECOND, USAGE, DONE)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
 
 @pytest.fixture
-def url(server: RedisServer) -> str:
-    server.says("FLUSHALL")
-    return f"redis://127.0.0.1:{server.port}/0"
+def url(shared_server: RedisServer) -> str:
+    shared_server.says("FLUSHALL")
+    return shared_server.url
 
 
 def kept(server: RedisServer, kind: str) -> int:
@@ -48,7 +38,7 @@ def streams_of(server: RedisServer) -> list[bytes]:
     return found
 
 
-async def test_calls_to_three_replicas_become_one(url: str, server: RedisServer) -> None:
+async def test_calls_to_three_replicas_become_one(url: str, shared_server: RedisServer) -> None:
     async with fleet(url, url, url) as three:
         called = [chatting() for _ in range(12)]
         asking = [three.replicas[number % 3].ask(each) for number, each in enumerate(called)]
@@ -69,10 +59,10 @@ async def test_calls_to_three_replicas_become_one(url: str, server: RedisServer)
             assert each.call.bytes_received == len(b"".join(WHOLE))
             assert abs(each.call.started_at - leader.call.started_at) < 1
         await until(lambda: three.claimed == 0, "the claim is given back")
-        await until(lambda: kept(server, "s") == 0, "the stream is gone")
+        await until(lambda: kept(shared_server, "s") == 0, "the stream is gone")
 
 
-async def test_a_call_that_nobody_shares_leaves_nothing_but_a_mark(url: str, server: RedisServer) -> None:
+async def test_a_call_that_nobody_shares_leaves_nothing_but_a_mark(url: str, shared_server: RedisServer) -> None:
     async with fleet(url) as one:
         (replica,) = one.replicas
         response = await replica.ask(chatting())
@@ -81,12 +71,12 @@ async def test_a_call_that_nobody_shares_leaves_nothing_but_a_mark(url: str, ser
         before = replica.link.stats().calls
         await consumed(response)
         await until(lambda: one.claimed == 0, "the claim is given back")
-        await until(lambda: kept(server, "e") == 1, "the answer is in Redis")
+        await until(lambda: kept(shared_server, "e") == 1, "the answer is in Redis")
         assert replica.link.stats().calls == before + 2
-        names = server.says("KEYS", "*")
+        names = shared_server.says("KEYS", "*")
         assert isinstance(names, list)
         assert sorted(name.split(b":")[1] for name in names) == [b"e", b"f"]
-        assert server.says("GET", next(name for name in names if b":f:" in name)) == b"-"
+        assert shared_server.says("GET", next(name for name in names if b":f:" in name)) == b"-"
 
 
 async def test_a_call_that_nobody_shares_asks_redis_for_nothing_but_its_answer_and_the_claim(url: str) -> None:
@@ -97,128 +87,6 @@ async def test_a_call_that_nobody_shares_asks_redis_for_nothing_but_its_answer_a
             await replica.ask(chatting(fingerprint=bytes([number]) * 32))
             asked = replica.link.stats().calls - before
         assert asked == 2
-
-
-async def test_a_late_follower_gets_what_was_sent_before_it_came(url: str) -> None:
-    async with fleet(url, url) as both:
-        first, second = both.replicas
-        leading = await first.ask(chatting())
-        first.bodies[0].feed(FIRST, SECOND)
-        assert not isinstance(leading.body, bytes)
-        assert await leading.body.read() == FIRST
-        following = await second.ask(chatting())
-        assert not isinstance(following.body, bytes)
-        assert await following.body.read() == FIRST
-        assert await following.body.read() == SECOND
-        first.bodies[0].feed(USAGE, DONE)
-        first.bodies[0].end()
-        assert await consumed(following) == USAGE + DONE
-        assert await consumed(leading) == SECOND + USAGE + DONE
-
-
-async def test_status_and_fields_cross_as_they_are(url: str) -> None:
-    async with fleet(url, url) as both:
-        first, second = both.replicas
-        fields = [*JSON, (b"x-odd", bytes(range(0x80, 0x100))), (b"x-twice", b"1"), (b"x-twice", b"2")]
-        begun = asyncio.Event()
-        origin = first.origin
-
-        async def slow(called: Exchange) -> Response:
-            await begun.wait()
-            return await origin(called)
-
-        first.origin = slow  # type: ignore[method-assign]
-        first.answers.append(answer(CHAT_ANSWER, 203, fields))
-        asking = [asyncio.ensure_future(first.ask(chatting()))]
-        await until(lambda: both.claimed == 1, "the first has claimed it")
-        asking.append(asyncio.ensure_future(second.ask(chatting())))
-        await until(lambda: first.readers() == 2, "the second replica follows")
-        begun.set()
-        responses = await asyncio.gather(*asking)
-        assert [(each.status, each.headers, each.body) for each in responses] == [(203, fields, CHAT_ANSWER)] * 2
-        assert both.upstream_calls == 0
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [UpstreamError("connection_refused", "no", status=504, sent=False), Refusal("budget", "spent", status=429)],
-    ids=["upstream", "refusal"],
-)
-async def test_a_failure_before_the_head_reaches_the_follower_as_it_is(
-    url: str, failure: UpstreamError | Refusal
-) -> None:
-    async with fleet(url, url) as both:
-        first, second = both.replicas
-        begun = asyncio.Event()
-
-        async def slow(_called: Exchange) -> Response:
-            await begun.wait()
-            raise failure
-
-        first.origin = slow  # type: ignore[method-assign]
-        follower = chatting()
-        asking = [asyncio.ensure_future(first.ask(chatting()))]
-        await until(lambda: both.claimed == 1, "the first has claimed it")
-        asking.append(asyncio.ensure_future(second.ask(follower)))
-        await until(lambda: first.readers() == 2, "the second replica follows")
-        begun.set()
-        failures = await asyncio.gather(*asking, return_exceptions=True)
-        assert [type(each) for each in failures] == [type(failure)] * 2
-        assert {(each.code, each.message, each.status) for each in failures if isinstance(each, type(failure))} == {
-            (failure.code, failure.message, failure.status)
-        }
-        assert second.bodies == []
-        assert follower.call is not None
-        assert follower.call.ended
-
-
-async def test_a_stream_that_breaks_off_breaks_off_for_followers(url: str) -> None:
-    async with fleet(url, url) as both:
-        first, second = both.replicas
-        leading = await first.ask(chatting())
-        follower = chatting()
-        following = await second.ask(follower)
-        first.bodies[0].feed(FIRST)
-        first.bodies[0].fail()
-        for response in (leading, following):
-            with pytest.raises(UpstreamError) as raised:
-                await consumed(response)
-            assert raised.value.code == "http_response_incomplete"
-        assert follower.call is not None
-        assert follower.call.ended
-        assert not follower.call.complete
-
-
-async def test_the_leader_may_leave_while_another_replica_follows(url: str) -> None:
-    async with fleet(url, url) as both:
-        first, second = both.replicas
-        leading = await first.ask(chatting())
-        following = await second.ask(chatting())
-        first.bodies[0].feed(FIRST)
-        await consumed(leading, limit=1)
-        first.bodies[0].feed(SECOND, USAGE, DONE)
-        first.bodies[0].end()
-        assert await consumed(following) == b"".join(WHOLE)
-        assert first.bodies[0].closed == 1
-
-
-async def test_followers_that_leave_harm_nobody_and_the_last_reader_ends_the_call(url: str) -> None:
-    async with fleet(url, url) as both:
-        first, second = both.replicas
-        leading = await first.ask(chatting())
-        follower = chatting()
-        following = await second.ask(follower)
-        first.bodies[0].feed(FIRST)
-        assert await consumed(following, limit=1) == FIRST
-        call = follower.call
-        assert call is not None
-        await until(lambda: call.ended, "the follower's call has ended")
-        await until(lambda: first.peers.now.replayed == 0, "the follower is gone")
-        assert second.peers.now.following == 0
-        first.bodies[0].feed(SECOND)
-        assert await consumed(leading, limit=2) == FIRST + SECOND
-        await until(lambda: first.bodies[0].closed == 1, "the call is given up")
-        await until(lambda: both.claimed == 0, "the claim is given back")
 
 
 async def test_when_all_clients_leave_the_call_ends_although_another_replica_made_it(url: str) -> None:
@@ -256,20 +124,6 @@ async def test_what_another_replica_stored_after_the_cache_was_asked_is_a_hit(ur
         assert both.upstream_calls == 0
 
 
-async def test_an_answer_past_the_limit_is_no_longer_joined_and_the_next_replica_leads(url: str) -> None:
-    async with fleet(url, url, settings=settings(limits={"max_answer_bytes": 1024})) as both:
-        first, second = both.replicas
-        leading = await first.ask(chatting())
-        first.bodies[0].feed(b": " + b"x" * 2000 + b"\n\n")
-        assert not isinstance(leading.body, bytes)
-        await leading.body.read()
-        await second.ask(chatting())
-        assert len(second.bodies) == 1
-        first.bodies[0].end()
-        assert await consumed(leading) == b""
-        assert both.claimed == 1  # the second's: the first has not given back what is not its own
-
-
 async def test_a_follower_goes_on_past_the_limit(url: str) -> None:
     small = settings(limits={"max_answer_bytes": 100_000}, collapse={"max_lag_bytes": 50_000})
     async with fleet(url, url, settings=small) as both:
@@ -299,18 +153,6 @@ async def test_a_follower_that_reads_late_gets_the_rest_from_the_stream(url: str
         first.bodies[0].end()
         assert await consumed(leading) == b"".join(pieces)
         assert await consumed(following) == b"".join(pieces)
-
-
-async def test_large_answers_cross_whole(url: str) -> None:
-    async with fleet(url, url) as both:
-        first, second = both.replicas
-        leading = await first.ask(chatting())
-        following = await second.ask(chatting())
-        pieces = [bytes([number]) * (300_000 + number) for number in range(10)]
-        first.bodies[0].feed(*pieces)
-        first.bodies[0].end()
-        both_read = await asyncio.gather(consumed(leading), consumed(following))
-        assert both_read == [b"".join(pieces)] * 2
 
 
 async def test_a_call_that_knows_of_a_later_invalidation_follows_no_call_from_before_it(url: str) -> None:
@@ -348,16 +190,16 @@ SECRET = OperationPolicy(sensitive=True)
 WORDS = b"data: what nobody else may read\n\n"
 
 
-async def test_sensitive_answers_do_not_go_through_redis_in_the_clear(url: str, server: RedisServer) -> None:
+async def test_sensitive_answers_do_not_go_through_redis_in_the_clear(url: str, shared_server: RedisServer) -> None:
     async with fleet(url, url) as both:
         for replica in both.replicas:
             await replica.ask(chatting(policy=SECRET))
         assert both.upstream_calls == 2
-        assert server.says("KEYS", "*") == []
+        assert shared_server.says("KEYS", "*") == []
 
 
 async def test_with_keys_they_are_shared_and_what_goes_through_redis_is_encrypted(
-    url: str, server: RedisServer, tmp_path: Path
+    url: str, shared_server: RedisServer, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys"
     keys.touch(0o600)
@@ -370,8 +212,8 @@ async def test_with_keys_they_are_shared_and_what_goes_through_redis_is_encrypte
         first.bodies[0].feed(WORDS)
         assert not isinstance(following.body, bytes)
         assert await following.body.read() == WORDS
-        (stream,) = streams_of(server)
-        kept_there = server.says("XRANGE", stream, "-", "+")
+        (stream,) = streams_of(shared_server)
+        kept_there = shared_server.says("XRANGE", stream, "-", "+")
         assert WORDS not in repr(kept_there).encode()
         assert b"nobody" not in repr(kept_there).encode()
         assert b"event-stream" not in repr(kept_there).encode()

@@ -9,7 +9,7 @@ import pytest
 from config.errors import SettingsError
 from proxy.fleet.errors import RedisUnavailableError
 from proxy.fleet.key import agreed_key, keep_key, kept_key, key_of_file
-from tests.fleet.conftest import MakeLink, url_of
+from tests.fleet.conftest import MakeLink
 from tests.support.redis_servers import RedisServer, needs_redis
 
 ONE, OTHER = bytes(range(32)), bytes(range(32, 64))
@@ -53,7 +53,7 @@ def test_what_a_replica_knows_of_it_is_for_its_user_alone(tmp_path: Path) -> Non
 
 @needs_redis()
 async def test_the_first_replicas_key_is_everybodys(server: RedisServer, make_link: MakeLink) -> None:
-    links = [await make_link(url_of(server)) for _ in range(2)]
+    links = [await make_link(server.url) for _ in range(2)]
     assert await agreed_key(links[0], "a", ONE) == ONE
     assert await agreed_key(links[1], "a", OTHER) == ONE
     assert await agreed_key(links[1], "b", OTHER) == OTHER, "another prefix is another fleet"
@@ -61,7 +61,7 @@ async def test_the_first_replicas_key_is_everybodys(server: RedisServer, make_li
 
 @needs_redis()
 async def test_a_redis_that_forgot_it_is_told_again(server: RedisServer, make_link: MakeLink) -> None:
-    link = await make_link(url_of(server))
+    link = await make_link(server.url)
     await agreed_key(link, "a", ONE)
     server.says("FLUSHALL")
     assert await agreed_key(link, "a", ONE) == ONE
@@ -72,4 +72,4 @@ async def test_a_redis_that_forgot_it_is_told_again(server: RedisServer, make_li
 async def test_what_is_no_key_is_not_taken(server: RedisServer, make_link: MakeLink) -> None:
     server.says("SET", "a:key", b"short")
     with pytest.raises(RedisUnavailableError, match="no_fleet_key"):
-        await agreed_key(await make_link(url_of(server)), "a", ONE)
+        await agreed_key(await make_link(server.url), "a", ONE)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from proxy.fleet.link import LinkSettings, RedisLink, RedisRefusedError, RedisUnavailableError, Script
 from proxy.fleet.urls import RedisUrlError
-from tests.fleet.conftest import MakeLink, url_of
+from tests.fleet.conftest import MakeLink
 from tests.support.redis_servers import RedisServer, needs_redis, redis_server
 from tests.support.waiting import until
 from tests.support.x509 import TestCa
@@ -19,7 +19,7 @@ pytestmark = needs_redis()
 
 
 async def test_values_are_kept_given_and_forgotten(make_link: MakeLink, shared_server: RedisServer) -> None:
-    link = await make_link(url_of(shared_server, 1))
+    link = await make_link(shared_server.database(1))
     value = bytes(range(256)) * 1000
     assert await link.set(b"a", value, 60_000)
     assert not await link.set(b"a", b"other", 60_000, only_if_absent=True)
@@ -30,7 +30,7 @@ async def test_values_are_kept_given_and_forgotten(make_link: MakeLink, shared_s
 
 
 async def test_values_expire(make_link: MakeLink, shared_server: RedisServer) -> None:
-    link = await make_link(url_of(shared_server, 2))
+    link = await make_link(shared_server.database(2))
     await link.set(b"a", b"1", 60_000)
     left = await link.call("PTTL", b"a", key=b"a")
     assert isinstance(left, int)
@@ -38,14 +38,14 @@ async def test_values_expire(make_link: MakeLink, shared_server: RedisServer) ->
 
 
 async def test_gets_of_one_turn_are_answered_each_with_its_own(make_link: MakeLink, shared_server: RedisServer) -> None:
-    link = await make_link(url_of(shared_server, 3))
+    link = await make_link(shared_server.database(3))
     await asyncio.gather(*(link.set(b"%d" % number, b"v%d" % number, 60_000) for number in range(500)))
     got = await asyncio.gather(*(link.get(b"%d" % number) for number in range(500)))
     assert got == [b"v%d" % number for number in range(500)]
 
 
 async def test_calls_that_are_cancelled_never_shift_answers(make_link: MakeLink, shared_server: RedisServer) -> None:
-    link = await make_link(url_of(shared_server, 4))
+    link = await make_link(shared_server.database(4))
     await asyncio.gather(*(link.set(b"%d" % number, b"v%d" % number, 60_000) for number in range(200)))
     right = 0
     for turn in range(50):
@@ -63,7 +63,7 @@ async def test_calls_that_are_cancelled_never_shift_answers(make_link: MakeLink,
 
 
 async def test_a_script_is_sent_once_and_then_known(make_link: MakeLink, shared_server: RedisServer) -> None:
-    link = await make_link(url_of(shared_server))
+    link = await make_link(shared_server.url)
     script = Script("return {KEYS[1], ARGV[1], 7}")
     shared_server.says("SCRIPT", "FLUSH")
     assert await link.run(script, [b"k"], [b"x"]) == [b"k", b"x", 7]
@@ -73,7 +73,7 @@ async def test_a_script_is_sent_once_and_then_known(make_link: MakeLink, shared_
 
 
 async def test_a_refused_command_says_its_code_alone(make_link: MakeLink, shared_server: RedisServer) -> None:
-    link = await make_link(url_of(shared_server))
+    link = await make_link(shared_server.url)
     with pytest.raises(RedisRefusedError) as refused:
         await link.call("NOSUCH", b"secret", key=b"a")
     assert str(refused.value) == "ERR"
@@ -81,7 +81,7 @@ async def test_a_refused_command_says_its_code_alone(make_link: MakeLink, shared
 
 
 async def test_a_stream_is_read_while_it_is_written(make_link: MakeLink, shared_server: RedisServer) -> None:
-    link = await make_link(url_of(shared_server, 5))
+    link = await make_link(shared_server.database(5))
     reading = link.reading(b"stream")
     waiting = asyncio.ensure_future(reading.read(b"0", 10.0))
     await until(lambda: link.stats().connections == 3, "the reader has its connection")
@@ -98,7 +98,7 @@ async def test_a_stream_is_read_while_it_is_written(make_link: MakeLink, shared_
 async def test_a_read_that_is_cancelled_does_not_disturb_the_next(
     make_link: MakeLink, shared_server: RedisServer
 ) -> None:
-    link = await make_link(url_of(shared_server, 6))
+    link = await make_link(shared_server.database(6))
     reading = link.reading(b"stream")
     waiting = asyncio.ensure_future(reading.read(b"$", 30.0))
     await until(lambda: link.stats().connections == 3, "the reader has its connection")
@@ -109,7 +109,7 @@ async def test_a_read_that_is_cancelled_does_not_disturb_the_next(
 
 
 async def test_channels_are_heard_also_those_that_are_added(make_link: MakeLink, shared_server: RedisServer) -> None:
-    link = await make_link(url_of(shared_server))
+    link = await make_link(shared_server.url)
     heard: list[tuple[bytes, bytes]] = []
     gaps: list[bool] = []
     hearing = link.hearing(lambda *message: heard.append(message), lambda: gaps.append(True), [b"a"])
@@ -134,7 +134,7 @@ def channels(server: RedisServer) -> list[bytes]:
 async def test_channels_are_heard_again_after_the_connection_was_lost(
     make_link: MakeLink, shared_server: RedisServer
 ) -> None:
-    link = await make_link(url_of(shared_server))
+    link = await make_link(shared_server.url)
     heard: list[bytes] = []
     gaps: list[bool] = []
     hearing = link.hearing(lambda _, message: heard.append(message), lambda: gaps.append(True), [b"again"])
@@ -147,7 +147,7 @@ async def test_channels_are_heard_again_after_the_connection_was_lost(
 
 
 async def test_connections_of_ones_own_are_bounded(make_link: MakeLink, shared_server: RedisServer) -> None:
-    link = await make_link(url_of(shared_server), max_connections=5)
+    link = await make_link(shared_server.url, max_connections=5)
     for _ in range(3):
         link.reading(b"s")
     with pytest.raises(RedisUnavailableError, match="too_many_connections"):
@@ -209,7 +209,7 @@ async def test_a_password_that_cannot_be_read_is_no_connection(make_link: MakeLi
     def unreadable() -> str:
         raise FileNotFoundError
 
-    link = await make_link(url_of(shared_server), is_up=False, read_password=unreadable)
+    link = await make_link(shared_server.url, is_up=False, read_password=unreadable)
     with capture_logs() as logs:
         await until(lambda: bool(logs), "that is logged")
     assert logs[0]["reason"] == "password_file_unreadable"
@@ -232,7 +232,7 @@ def test_a_url_that_says_no_place_is_refused_at_once() -> None:
 async def test_a_link_that_is_not_started_or_closed_fails_at_once(
     make_link: MakeLink, shared_server: RedisServer
 ) -> None:
-    link = await make_link(url_of(shared_server))
+    link = await make_link(shared_server.url)
     await link.close()
     with pytest.raises(RedisUnavailableError, match="closed"):
         await link.get(b"a")

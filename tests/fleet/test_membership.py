@@ -10,7 +10,6 @@ from config.caching import Cache, Redis
 from proxy.fleet.membership import Membership
 from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
-from tests.fleet.conftest import url_of
 from tests.support.redis_servers import RedisServer, needs_redis
 from tests.support.waiting import until
 
@@ -29,7 +28,7 @@ def taken() -> list[bytes]:
 async def membership(server: RedisServer, tmp_path: Path, taken: list[bytes]) -> AsyncIterator[Membership]:
     tasks = TaskSet()
     member = Membership(
-        Cache(redis=Redis(url=url_of(server))),
+        Cache(redis=Redis(url=server.url)),
         Rules().add,
         tasks,
         key=OWN,

@@ -9,7 +9,7 @@ from hiredis import Reader
 from structlog.testing import capture_logs
 
 from proxy.fleet.link import RedisLink, RedisUnavailableError
-from tests.fleet.conftest import MakeLink, url_of
+from tests.fleet.conftest import MakeLink
 from tests.support.redis_servers import RedisServer, needs_redis, redis_server
 from tests.support.waiting import until
 
@@ -35,7 +35,7 @@ async def comes_back(link: RedisLink, key: bytes = b"a", value: bytes | None = b
 
 
 async def test_a_frozen_server_costs_a_get_its_deadline_once(make_link: MakeLink, server: RedisServer) -> None:
-    link = await make_link(url_of(server), read_timeout_s=DEADLINE_S)
+    link = await make_link(server.url, read_timeout_s=DEADLINE_S)
     await link.set(b"a", b"1", 60_000)
     with capture_logs() as logs:
         server.freeze()
@@ -58,7 +58,7 @@ async def test_a_frozen_server_costs_a_get_its_deadline_once(make_link: MakeLink
 async def test_a_killed_server_costs_nothing_and_its_successor_is_found(
     make_link: MakeLink, server: RedisServer
 ) -> None:
-    link = await make_link(url_of(server), read_timeout_s=DEADLINE_S)
+    link = await make_link(server.url, read_timeout_s=DEADLINE_S)
     await link.set(b"a", b"1", 60_000)
     server.kill()
     assert await fails(link) < DEADLINE_S + SLACK_S
@@ -69,7 +69,7 @@ async def test_a_killed_server_costs_nothing_and_its_successor_is_found(
 
 async def test_a_server_that_is_not_there_at_the_start_is_found_later(make_link: MakeLink, server: RedisServer) -> None:
     server.kill()
-    link = await make_link(url_of(server), is_up=False)
+    link = await make_link(server.url, is_up=False)
     assert await fails(link) < AT_ONCE_S
     server.start()
     await comes_back(link, value=None)
@@ -79,7 +79,7 @@ async def test_a_server_that_is_not_there_at_the_start_is_found_later(make_link:
 async def test_a_server_that_pauses_costs_a_get_its_deadline_once(
     make_link: MakeLink, server: RedisServer, command: tuple[str, ...]
 ) -> None:
-    link = await make_link(url_of(server), read_timeout_s=DEADLINE_S)
+    link = await make_link(server.url, read_timeout_s=DEADLINE_S)
     await link.set(b"a", b"1", 60_000)
     pausing = asyncio.ensure_future(asyncio.to_thread(server.says, *command))
     with capture_logs() as logs:
@@ -98,7 +98,7 @@ async def test_a_server_that_pauses_costs_a_get_its_deadline_once(
 
 
 async def test_a_pause_of_writes_leaves_reads_alone(make_link: MakeLink, server: RedisServer) -> None:
-    link = await make_link(url_of(server), write_timeout_s=DEADLINE_S)
+    link = await make_link(server.url, write_timeout_s=DEADLINE_S)
     await link.set(b"a", b"1", 60_000)
     server.says("CLIENT", "PAUSE", "60000", "WRITE")
     with capture_logs() as logs:
@@ -126,7 +126,7 @@ async def writes(link: RedisLink) -> bool:
 
 
 async def test_a_full_server_refuses_writes_and_goes_on_answering(make_link: MakeLink, server: RedisServer) -> None:
-    link = await make_link(url_of(server))
+    link = await make_link(server.url)
     await link.set(b"a", b"1", 60_000)
     server.says("CONFIG", "SET", "maxmemory", "1")
     with capture_logs() as logs:
@@ -150,7 +150,7 @@ async def test_a_replica_refuses_writes_and_answers_reads(
         tmp_path / "replica", f"replicaof 127.0.0.1 {server.port}", "repl-diskless-sync-delay 0"
     ) as other:
         await until(lambda: other.info("replication")["master_link_status"] == "up", "the replica follows")
-        link = await make_link(url_of(other))
+        link = await make_link(other.url)
         assert await link.get(b"a") == b"1"
         with pytest.raises(RedisUnavailableError, match="READONLY"):
             await link.set(b"a", b"2", 60_000)
@@ -167,7 +167,7 @@ async def test_a_server_that_still_loads_is_left_alone_until_it_has(make_link: M
         config.write("key-load-delay 100\nloading-process-events-interval-bytes 1024\n")
     server.start()
     with capture_logs() as logs:
-        link = await make_link(url_of(server), is_up=False)
+        link = await make_link(server.url, is_up=False)
         await until(lambda: any(each["reason"] == "LOADING" for each in logs), "it loads")
         assert await fails(link) < AT_ONCE_S
         await comes_back(link)
@@ -206,7 +206,7 @@ async def test_a_slow_answer_is_thrown_away_and_does_not_end_the_connection(make
 
 
 async def test_answers_stay_right_while_calls_expire(make_link: MakeLink, server: RedisServer) -> None:
-    link = await make_link(url_of(server), read_timeout_s=0.004)
+    link = await make_link(server.url, read_timeout_s=0.004)
     for number in range(100):
         server.says("SET", f"{number}", f"v{number}")
     right = wrong = late = 0
@@ -230,7 +230,7 @@ async def test_answers_stay_right_while_calls_expire(make_link: MakeLink, server
 
 
 async def test_a_loop_that_was_busy_is_no_outage(make_link: MakeLink, server: RedisServer) -> None:
-    link = await make_link(url_of(server), read_timeout_s=0.02)
+    link = await make_link(server.url, read_timeout_s=0.02)
     await link.set(b"a", b"1", 60_000)
     getting = asyncio.ensure_future(link.get(b"a"))
     await asyncio.sleep(0)
@@ -240,7 +240,7 @@ async def test_a_loop_that_was_busy_is_no_outage(make_link: MakeLink, server: Re
 
 
 async def test_a_reader_and_a_hearer_come_back(make_link: MakeLink, server: RedisServer) -> None:
-    link = await make_link(url_of(server))
+    link = await make_link(server.url)
     gaps: list[bool] = []
     hearing = link.hearing(lambda *_: None, lambda: gaps.append(True), [b"c"])
     reading = link.reading(b"s")
@@ -257,7 +257,7 @@ async def test_a_reader_and_a_hearer_come_back(make_link: MakeLink, server: Redi
 
 
 async def test_a_hearer_notices_a_frozen_server(make_link: MakeLink, server: RedisServer) -> None:
-    link = await make_link(url_of(server))
+    link = await make_link(server.url)
     gaps: list[bool] = []
     hearing = link.hearing(lambda *_: None, lambda: gaps.append(True), [b"c"])
     await until(lambda: len(gaps) == 1, "it hears")

@@ -9,7 +9,7 @@ from proxy.fleet.rules import FleetRules
 from proxy.stores.base import StoreUnavailableError
 from proxy.stores.rules import Kind, Rule, Rules
 from proxy.tasks import TaskSet
-from tests.fleet.conftest import MakeLink, url_of
+from tests.fleet.conftest import MakeLink
 from tests.support.redis_servers import RedisServer, needs_redis
 from tests.support.waiting import until
 
@@ -36,7 +36,7 @@ async def make_replica(server: RedisServer, make_link: MakeLink) -> AsyncIterato
 
     async def make(*, is_up: bool = True, prefix: str = "skinflint") -> Replica:
         rules = Rules()
-        replica = Replica(FleetRules(await make_link(url_of(server), is_up=is_up), prefix, rules.add, tasks), rules)
+        replica = Replica(FleetRules(await make_link(server.url, is_up=is_up), prefix, rules.add, tasks), rules)
         made.append(replica)
         replica.fleet.start()
         if is_up:

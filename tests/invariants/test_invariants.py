@@ -1,4 +1,4 @@
-"""What must hold whatever happens (the list is in ARCHITECTURE.md), each tried on the whole chain of stages.
+"""What must hold whatever happens, each tried on the whole chain of stages.
 
 Each test's docstring names its invariant. Details are tested beside the code they are about.
 """
@@ -28,7 +28,7 @@ from proxy.stores.base import Store
 from proxy.stores.memory import MemoryStore
 from proxy.stores.rules import Rules
 from proxy.tasks import TaskSet
-from tests.addons.streams import DONE, FIRST, SECOND, USAGE, BrokenStore, consumed
+from tests.addons.streams import FIRST, WHOLE, BrokenStore, consumed
 from tests.support.exchanges import (
     CHAT,
     CHAT_STREAM,
@@ -44,7 +44,6 @@ from tests.support.exchanges import (
     turns,
 )
 
-WHOLE = (FIRST, SECOND, USAGE, DONE)
 ASKS_ITSELF = CHAT_STREAM[:-1] + b',"stream_options":{"include_usage":true}}'
 
 

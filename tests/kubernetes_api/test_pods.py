@@ -12,6 +12,7 @@ from proxy.exchange.tenant import Tenant
 from proxy.kubernetes.api import ApiError, Place
 from proxy.kubernetes.pod_table import PodTable
 from proxy.kubernetes.pods import PodWatch
+from tests.support.clock import Clock
 from tests.support.kube_api import KubeApi, kube_api, pod
 from tests.support.waiting import until
 
@@ -109,16 +110,6 @@ def test_no_more_pods_are_kept_than_the_limit_allows() -> None:
 async def api(tmp_path: Path) -> AsyncIterator[KubeApi]:
     async with kube_api(tmp_path) as running:
         yield running
-
-
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

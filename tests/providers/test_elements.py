@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from proxy.exchange.elements import ByElement, ElementDialect
 from proxy.exchange.provider import Provider
-from proxy.providers.cohere_elements import CohereElements
-from proxy.providers.gemini_elements import GeminiElements
-from proxy.providers.openai_elements import OpenAIElements
+from proxy.providers.elements.cohere import CohereElements
+from proxy.providers.elements.gemini import GeminiElements
+from proxy.providers.elements.openai import OpenAIElements
 from tests.support.exchanges import REGISTRY
 
 OPENAI = OpenAIElements(is_known=True)

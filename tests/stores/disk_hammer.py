@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from proxy.stores.base import StoreUnavailableError
-from proxy.stores.disk import DiskStore
-from proxy.stores.sealer import Sealer
+from proxy.stores.disk.store import DiskStore
+from proxy.stores.sealing.sealer import Sealer
 from tests.stores.answers import answer, key
 
 NUMBERS = 400

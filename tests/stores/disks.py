@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from proxy.stores.base import Entry
-from proxy.stores.disk import DiskStore
-from proxy.stores.disk_file import DiskFile
-from proxy.stores.disk_writer import OpenFile
-from proxy.stores.keyfile import KeyFile
+from proxy.stores.disk.file import DiskFile
+from proxy.stores.disk.store import DiskStore
+from proxy.stores.disk.writer import OpenFile
 from proxy.stores.rules import Rule
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.keyfile import KeyFile
+from proxy.stores.sealing.sealer import Sealer
 
 DEADLINE_S = 20.0
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.stores.cipher import Cipher, EncryptionKey
+from proxy.stores.sealing.cipher import Cipher, EncryptionKey
 
 OLD = EncryptionKey("2025", bytes(range(32)))
 NEW = EncryptionKey("2026", bytes(range(32, 64)))

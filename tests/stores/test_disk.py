@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from proxy.stores.base import Entry, StoreUnavailableError
-from proxy.stores.disk import PENDING_BYTES, DiskStore
-from proxy.stores.sealer import Sealer
+from proxy.stores.disk.store import PENDING_BYTES, DiskStore
+from proxy.stores.sealing.sealer import Sealer
 from tests.stores.answers import answer, key
 from tests.stores.disks import DEADLINE_S, SettledDisk, disk, key_file
 from tests.stores.test_memory import finished

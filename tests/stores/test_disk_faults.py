@@ -12,10 +12,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.stores.base import StoreUnavailableError
-from proxy.stores.disk import DiskStore
-from proxy.stores.disk_faults import DiskFault
-from proxy.stores.disk_file import DiskFile
-from proxy.stores.disk_writer import OpenFile
+from proxy.stores.disk.faults import DiskFault
+from proxy.stores.disk.file import DiskFile
+from proxy.stores.disk.store import DiskStore
+from proxy.stores.disk.writer import OpenFile
 from tests.stores.answers import answer, key
 from tests.stores.disks import DEADLINE_S, SettledDisk, disk
 from tests.stores.test_disk import noise

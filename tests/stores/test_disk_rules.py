@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.stores import disk_rules
-from proxy.stores.disk_file import DiskFile
+from proxy.stores.disk import rules as disk_rules
+from proxy.stores.disk.file import DiskFile
 from proxy.stores.rules import Kind, Rule
 from tests.stores.disks import DEADLINE_S, disk
 from tests.support.waiting import until

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.stores.key_filter import KeyFilter
+from proxy.stores.disk.key_filter import KeyFilter
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40)))

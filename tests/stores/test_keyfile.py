@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import SettingsError
-from proxy.stores.keyfile import KeyFile, parse
+from proxy.stores.sealing.keyfile import KeyFile, parse
 
 SECRETS = [bytes([number]) * 32 for number in range(4)]
 TEXTS = [base64.b64encode(secret).decode() for secret in SECRETS]

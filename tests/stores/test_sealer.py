@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.stores.base import Entry, pack
-from proxy.stores.dictionary import NO_DICTIONARY, Dictionaries
 from proxy.stores.envelope import seal
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.dictionary import NO_DICTIONARY, Dictionaries
+from proxy.stores.sealing.sealer import Sealer
 from tests.stores.answers import answer, key
 from tests.stores.disks import key_file
 from tests.support.processes import wait_until

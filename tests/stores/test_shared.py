@@ -15,19 +15,10 @@ from proxy.stores.arena import HEAD, TAIL
 from proxy.stores.base import Entry
 from proxy.stores.shared import SharedArena, SharedStore
 from tests.stores.test_memory import entry, finished, key
+from tests.support.clock import Clock
 from tests.support.processes import module, running, wait_until
 
 LIMIT = 1 << 17
-
-
-class Clock:
-    """Seconds since the epoch, as the test says."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Shared(RuleBasedStateMachine):
@@ -35,7 +26,7 @@ class Shared(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Clock()
+        self.clock = Clock(0.0)
         arena = SharedArena(LIMIT)
         self.stores = [
             SharedStore(arena, clock=self.clock),
@@ -102,7 +93,7 @@ async def found(store: SharedStore, numbers: range) -> list[int]:
 
 
 async def test_the_oldest_goes_first_unless_it_was_read() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     store = SharedStore(SharedArena(LIMIT), clock=clock)
     await filled(store, range(100))
     there = await found(SharedStore(SharedArena(LIMIT)), range(100))
@@ -119,7 +110,7 @@ async def test_the_oldest_goes_first_unless_it_was_read() -> None:
 
 
 async def test_what_has_expired_is_not_spared() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     store = SharedStore(SharedArena(LIMIT), clock=clock)
     await filled(store, range(100))
     oldest = 100 - store.stats().entries

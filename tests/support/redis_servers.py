@@ -64,6 +64,15 @@ class RedisServer:
         return self._popen.pid
 
     @property
+    def url(self) -> str:
+        """For `cache.redis.url`."""
+        return self.database(0)
+
+    def database(self, number: int) -> str:
+        """The URL of another database than the first."""
+        return f"redis://127.0.0.1:{self.port}/{number}"
+
+    @property
     def output(self) -> str:
         """What it has said."""
         return (self.folder / "process.log").read_text(errors="replace")

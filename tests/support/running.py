@@ -11,6 +11,7 @@ import signal
 import socket
 import sqlite3
 import ssl
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -234,3 +235,22 @@ def accepts(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def held_by_a_lifeline(directory: Path, settings: Mapping[str, object]) -> Iterator[subprocess.Popen[bytes]]:
+    """A proxy that is ready, and ends when its standard input does. What is left of it at the end is killed."""
+    process = subprocess.Popen(
+        [*command(write_settings(directory, settings)), "--lifeline"],
+        cwd=directory,
+        env=environment(directory),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: runtime.read(directory / "data") is not None, "it is ready")
+        yield process
+    finally:
+        process.kill()
+        process.wait()

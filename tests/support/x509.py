@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from ssl import PROTOCOL_TLS_SERVER, SSLContext
+from ssl import PROTOCOL_TLS_SERVER, SSLContext, create_default_context
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,6 +24,14 @@ def _alternative(name: str) -> x509.GeneralName:
 
 def _named(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def trusting(root: Path, *alpn: str) -> SSLContext:
+    """A client's context that trusts this authority alone."""
+    context = create_default_context(cafile=str(root))
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
 
 
 class TestCa:

@@ -16,18 +16,9 @@ from proxy.workers.board import Board
 from proxy.workers.fleet import Death, Fleet
 from proxy.workers.link import READY, STOP, Link
 from proxy.workers.wakeup import Wakeup
+from tests.support.clock import Clock
 
 _DEADLINE_S = 30.0
-
-
-class Clock:
-    """Time as the scenario says."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def until[T](look: Callable[[], T]) -> T:

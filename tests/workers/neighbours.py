@@ -8,11 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from addons.cache import CacheStage
-from addons.cache_again import CacheAgain
-from addons.collapse import Collapse
-from addons.observe import Observe
 from config.schema import Settings
-from proxy.exchange.model import Exchange, Response
 from proxy.stores.base import Store
 from proxy.stores.shared import SharedArena, SharedStore
 from proxy.tasks import TaskSet
@@ -21,44 +17,21 @@ from proxy.workers.conversation import Patience
 from proxy.workers.flights import SharedFlights
 from proxy.workers.place import WorkerPlace
 from tests.addons.streams import cost, no_renewals
-from tests.support.exchanges import SSE, Fed, answer, calling
+from tests.support.sharers import Sharer, Sharers
 
 
-class Worker:
-    """One of them. `bodies`: what its calls upstream are answered with, fed by the test."""
+class Worker(Sharer):
+    """One of them."""
 
     def __init__(
         self, place: WorkerPlace, claims: ClaimTable, store: Store, settings: Settings, patience: Patience
     ) -> None:
-        self.tasks = TaskSet()
+        tasks = TaskSet()
         self.peers = SharedFlights(place, claims, patience)
-        cache = CacheStage(store, settings, self.tasks, cost, no_renewals())
-        self.stage = Collapse(settings, self.tasks, self.peers)
-        self.below = (self.stage, CacheAgain(cache), Observe(TaskSet()))
-        self._stages = (cache, *self.below)
-        self.bodies: list[Fed] = []
-        self.answers: list[Response | Exception] = []
-
-    def readers(self) -> int:
-        """How many share the calls that this one makes, peers included."""
-        return sum(flight.readers for flight in self.stage._flights.values())
-
-    async def origin(self, called: Exchange) -> Response:
-        """Gives the scripted answers, then streams that the test feeds."""
-        if self.answers:
-            scripted = self.answers.pop(0)
-            if isinstance(scripted, Exception):
-                raise scripted
-            return scripted
-        self.bodies.append(Fed())
-        return answer(self.bodies[-1], headers=SSE)
-
-    async def ask(self, called: Exchange) -> Response:
-        """What the edge does."""
-        return await calling(*self._stages, end=self.origin)(called)
+        super().__init__(CacheStage(store, settings, tasks, cost, no_renewals()), settings, tasks, self.peers)
 
 
-class Neighbours:
+class Neighbours(Sharers):
     """Several workers, their claims and their cache."""
 
     def __init__(self, directory: Path, count: int, settings: Settings, patience: Patience) -> None:
@@ -71,9 +44,16 @@ class Neighbours:
         ]
 
     @property
-    def upstream_calls(self) -> int:
-        """Streams that were begun upstream by all of them."""
-        return sum(len(worker.bodies) for worker in self.workers)
+    def all(self) -> list[Worker]:
+        return self.workers
+
+    @property
+    def claimed(self) -> int:
+        return self.claims.held()
+
+    @property
+    def followed(self) -> int:
+        return sum(worker.peers.followers for worker in self.workers)
 
 
 @contextlib.asynccontextmanager

@@ -7,130 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from proxy.exchange.errors import Refusal, UpstreamError
+from proxy.exchange.errors import UpstreamError
 from proxy.exchange.model import Exchange, Response
 from proxy.exchange.record import Outcome
-from tests.addons.streams import DONE, FIRST, SECOND, USAGE, chatting, consumed
-from tests.support.exchanges import CHAT_ANSWER, JSON, answer, calling, settings
+from tests.addons.streams import FIRST, WHOLE, chatting, consumed
+from tests.support.exchanges import CHAT_ANSWER, answer, calling, settings
 from tests.support.waiting import until
 from tests.workers.neighbours import Worker, neighbours
-
-WHOLE = (FIRST, SECOND, USAGE, DONE)
 
 
 async def led(worker: Worker, *, called: Exchange | None = None) -> tuple[Exchange, Response]:
     """A stream that this worker leads."""
     leader = called or chatting()
     return leader, await worker.ask(leader)
-
-
-async def test_calls_to_two_workers_become_one(tmp_path: Path) -> None:
-    async with neighbours(tmp_path) as both:
-        first, second = both.workers
-        called = [chatting() for _ in range(10)]
-        asking = [(first, second)[number % 2].ask(each) for number, each in enumerate(called)]
-        responses = await asyncio.gather(*asking)
-        assert both.upstream_calls == 1
-        first.bodies[0].feed(*WHOLE)
-        first.bodies[0].end()
-        assert await asyncio.gather(*map(consumed, responses)) == [b"".join(WHOLE)] * 10
-        leader, *followers = called
-        assert leader.outcome is Outcome.MISS
-        assert {each.outcome for each in followers} == {Outcome.COLLAPSED}
-        assert leader.call is not None
-        for follower in followers:
-            assert follower.call is not None
-            assert follower.call.ended
-            assert follower.call.complete
-            assert follower.call.usage == leader.call.usage is not None
-            assert follower.call.started_at == leader.call.started_at
-            assert follower.call.bytes_received == len(b"".join(WHOLE))
-        await until(lambda: both.claims.held() == 0, "the claim is given back")
-
-
-async def test_a_late_follower_gets_what_was_sent_before_it_came(tmp_path: Path) -> None:
-    async with neighbours(tmp_path) as both:
-        first, second = both.workers
-        _, leading = await led(first)
-        first.bodies[0].feed(FIRST, SECOND)
-        assert not isinstance(leading.body, bytes)
-        assert await leading.body.read() == FIRST
-        following = await second.ask(chatting())
-        assert not isinstance(following.body, bytes)
-        assert [await following.body.read(), await following.body.read()] == [FIRST, SECOND]
-        first.bodies[0].feed(USAGE, DONE)
-        first.bodies[0].end()
-        assert await consumed(following) == USAGE + DONE
-
-
-async def test_status_and_fields_cross_as_they_are(tmp_path: Path) -> None:
-    async with neighbours(tmp_path) as both:
-        first, second = both.workers
-        fields = [*JSON, (b"x-odd", bytes(range(0x80, 0x100))), (b"x-twice", b"1"), (b"x-twice", b"2")]
-        begun = asyncio.Event()
-        origin = first.origin
-
-        async def slow(called: Exchange) -> Response:
-            await begun.wait()
-            return await origin(called)
-
-        first.origin = slow  # type: ignore[method-assign]
-        first.answers.append(answer(CHAT_ANSWER, 203, fields))
-        asking = [asyncio.ensure_future(worker.ask(chatting())) for worker in (first, second)]
-        await until(lambda: first.readers() == 2, "the second worker follows")
-        begun.set()
-        responses = await asyncio.gather(*asking)
-        assert [(each.status, each.headers, each.body) for each in responses] == [(203, fields, CHAT_ANSWER)] * 2
-        assert both.upstream_calls == 0
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [UpstreamError("connection_refused", "no", status=504, sent=False), Refusal("budget", "spent", status=429)],
-    ids=["upstream", "refusal"],
-)
-async def test_a_failure_before_the_head_reaches_the_follower_as_it_is(
-    tmp_path: Path, failure: UpstreamError | Refusal
-) -> None:
-    async with neighbours(tmp_path) as both:
-        first, second = both.workers
-        begun = asyncio.Event()
-
-        async def slow(_called: Exchange) -> Response:
-            await begun.wait()
-            raise failure
-
-        first.origin = slow  # type: ignore[method-assign]
-        follower = chatting()
-        asking = [asyncio.ensure_future(first.ask(chatting())), asyncio.ensure_future(second.ask(follower))]
-        await until(lambda: first.readers() == 2, "the second worker follows")
-        begun.set()
-        failures = await asyncio.gather(*asking, return_exceptions=True)
-        assert [type(each) for each in failures] == [type(failure)] * 2
-        assert {(each.code, each.message, each.status) for each in failures if isinstance(each, type(failure))} == {
-            (failure.code, failure.message, failure.status)
-        }
-        assert second.bodies == []
-        assert follower.call is not None
-        assert follower.call.ended
-
-
-async def test_a_stream_that_breaks_off_breaks_off_for_followers(tmp_path: Path) -> None:
-    async with neighbours(tmp_path) as both:
-        first, second = both.workers
-        leader, leading = await led(first)
-        follower, following = await led(second)
-        first.bodies[0].feed(FIRST)
-        first.bodies[0].fail()
-        for response in (leading, following):
-            with pytest.raises(UpstreamError) as raised:
-                await consumed(response)
-            assert raised.value.code == "http_response_incomplete"
-        assert leader.call is not None
-        assert follower.call is not None
-        assert follower.call.ended
-        assert not follower.call.complete
-        assert follower.call.usage == leader.call.usage
 
 
 async def test_when_the_leader_dies_before_the_head_the_follower_makes_the_call(tmp_path: Path) -> None:
@@ -184,36 +73,6 @@ async def test_a_claim_that_was_left_behind_is_taken_over(tmp_path: Path) -> Non
         assert both.upstream_calls == 1
 
 
-async def test_followers_that_leave_harm_nobody_and_the_last_reader_ends_the_call(tmp_path: Path) -> None:
-    async with neighbours(tmp_path) as both:
-        first, second = both.workers
-        _, leading = await led(first)
-        follower, following = await led(second)
-        first.bodies[0].feed(FIRST)
-        assert await consumed(following, limit=1) == FIRST
-        call = follower.call
-        assert call is not None
-        await until(lambda: call.ended, "the follower's call has ended")
-        await until(lambda: first.peers.followers == 0, "the follower is gone")
-        first.bodies[0].feed(SECOND)
-        assert await consumed(leading, limit=2) == FIRST + SECOND
-        await until(lambda: first.bodies[0].closed == 1, "the call is given up")
-        assert both.claims.held() == 0
-
-
-async def test_the_leader_may_leave_while_another_worker_follows(tmp_path: Path) -> None:
-    async with neighbours(tmp_path) as both:
-        first, second = both.workers
-        _, leading = await led(first)
-        _, following = await led(second)
-        first.bodies[0].feed(FIRST)
-        await consumed(leading, limit=1)
-        first.bodies[0].feed(SECOND, USAGE, DONE)
-        first.bodies[0].end()
-        assert await consumed(following) == b"".join(WHOLE)
-        assert first.bodies[0].closed == 1
-
-
 async def test_what_a_peer_stored_after_the_cache_was_asked_is_a_hit(tmp_path: Path) -> None:
     async with neighbours(tmp_path) as both:
         first, second = both.workers
@@ -225,20 +84,6 @@ async def test_what_a_peer_stored_after_the_cache_was_asked_is_a_hit(tmp_path: P
         assert late.outcome is Outcome.HIT
         assert late.call is None
         assert both.claims.held() == 0
-
-
-async def test_an_answer_past_the_limit_is_no_longer_joined_and_the_next_worker_leads(tmp_path: Path) -> None:
-    async with neighbours(tmp_path, settings=settings(limits={"max_answer_bytes": 1024})) as both:
-        first, second = both.workers
-        _, leading = await led(first)
-        first.bodies[0].feed(b": " + b"x" * 2000 + b"\n\n")
-        assert not isinstance(leading.body, bytes)
-        await leading.body.read()
-        await led(second)
-        assert len(second.bodies) == 1
-        first.bodies[0].end()
-        assert await consumed(leading) == b""
-        assert both.claims.held() == 1  # the second's: the first has not given back what is not its own
 
 
 async def test_a_slow_follower_is_cut_off_and_slows_nobody(tmp_path: Path) -> None:
@@ -255,18 +100,6 @@ async def test_a_slow_follower_is_cut_off_and_slows_nobody(tmp_path: Path) -> No
         with pytest.raises(UpstreamError) as raised:
             await consumed(following)
         assert raised.value.code == "reader_too_slow"
-
-
-async def test_large_answers_cross_whole(tmp_path: Path) -> None:
-    async with neighbours(tmp_path) as both:
-        first, second = both.workers
-        _, leading = await led(first)
-        _, following = await led(second)
-        pieces = [bytes([number]) * (300_000 + number) for number in range(10)]
-        first.bodies[0].feed(*pieces)
-        first.bodies[0].end()
-        both_read = await asyncio.gather(consumed(leading), consumed(following))
-        assert both_read == [b"".join(pieces)] * 2
 
 
 async def test_sockets_are_for_their_user_alone_and_go_at_the_end(tmp_path: Path) -> None:

@@ -53,13 +53,12 @@ def frequent(since: str, limit: int, config: "options.Config", data_dir: "option
     """From the ledger of the settings. Raises CommandFailed."""
     from proxy.ledger.faults import LedgerError  # noqa: PLC0415 - --help must not wait for it
     from proxy.ledger.frequent import most_frequent  # noqa: PLC0415
-    from proxy.ledger.location import default_url  # noqa: PLC0415
+    from proxy.ledger.location import url_of  # noqa: PLC0415
     from proxy.ledger.report import parse_since  # noqa: PLC0415
 
     settings = options.settings_loader(config, options.flags(data_dir=data_dir)).load()
-    url = settings.ledger.url or default_url(settings.data_dir)
     try:
-        return most_frequent(url, parse_since(since, now=datetime.now(UTC)), limit)
+        return most_frequent(url_of(settings), parse_since(since, now=datetime.now(UTC)), limit)
     except ValueError as exc:
         raise CommandFailed(str(exc), status=2) from exc
     except LedgerError as exc:

@@ -12,10 +12,10 @@ the ledger pays for what it asked for first, and says what the provider would ha
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from addons.batch_calls import Calls, PriceOf
-from addons.batch_kept import Kept
-from addons.batch_parts import Failed, Frame, Frames, Group, Order, Part, Plan, Wanted
-from addons.batch_passing import Passing
+from addons.batch.calls import Calls, PriceOf
+from addons.batch.kept import Kept
+from addons.batch.parts import Failed, Frame, Frames, Group, Order, Part, Plan, Wanted
+from addons.batch.passing import Passing
 from config.schema import Settings
 from proxy.exchange.canonical import length_prefixed
 from proxy.exchange.chain import Handler

@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from proxy.stores.disk_faults import FAULTS
-from proxy.stores.disk_file import open_reader
-from proxy.stores.key_filter import KeyFilter
+from proxy.stores.disk.faults import FAULTS
+from proxy.stores.disk.file import open_reader
+from proxy.stores.disk.key_filter import KeyFilter
 
 _STEP_KEYS: Final = 500  # a third of a millisecond
 _REST_S: Final = 0.0005

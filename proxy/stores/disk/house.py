@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from proxy.stores import disk_rules
-from proxy.stores.disk_file import DiskFile
+from proxy.stores.disk import rules as disk_rules
+from proxy.stores.disk.file import DiskFile
 from proxy.stores.rules import Rule
 
 EXPIRE_EVERY_S: Final = 60.0

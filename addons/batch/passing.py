@@ -2,9 +2,9 @@
 to whoever waits for the same inputs. It pays for itself, as any other call.
 """
 
-from addons.batch_calls import Calls, release
-from addons.batch_parts import Failed, Part, Plan, Wanted
-from addons.batch_reading import carried, parts_of, read
+from addons.batch.calls import Calls, release
+from addons.batch.parts import Failed, Part, Plan, Wanted
+from addons.batch.reading import carried, parts_of, read
 from proxy.exchange.headers import HeaderList
 from proxy.exchange.model import Ending, Exchange, Response, Tap, UpstreamCall
 

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from config.errors import Problem, SettingsError
-from proxy.stores.cipher import KEY_BYTES, EncryptionKey
+from proxy.stores.sealing.cipher import KEY_BYTES, EncryptionKey
 
 SETTING: Final = "cache.encryption.key_file"
 

@@ -11,11 +11,11 @@ import struct
 from typing import Final
 
 from proxy.stores.base import Entry
-from proxy.stores.cipher import MARKER, Cipher
-from proxy.stores.dictionary import LARGEST_BYTES, NO_DICTIONARY, Dictionaries, Dictionary
 from proxy.stores.envelope import opened, seal
-from proxy.stores.keyfile import KeyFile
 from proxy.stores.listing import Flaw
+from proxy.stores.sealing.cipher import MARKER, Cipher
+from proxy.stores.sealing.dictionary import LARGEST_BYTES, NO_DICTIONARY, Dictionaries, Dictionary
+from proxy.stores.sealing.keyfile import KeyFile
 
 _PRESSED: Final = 0xD1  # no version of the envelope, and not the cipher's marker
 _PREFIX: Final = struct.Struct("<BBI")

@@ -9,9 +9,9 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from addons.batch_kept import Kept
-from addons.batch_parts import Failed, Frame, Group, Order, Part, Plan, Wanted
-from addons.batch_reading import carried, parts_of, read, shares
+from addons.batch.kept import Kept
+from addons.batch.parts import Failed, Frame, Group, Order, Part, Plan, Wanted
+from addons.batch.reading import carried, parts_of, read, shares
 from config.caching import Batch as BatchSettings
 from proxy.exchange.elements import Answered
 from proxy.exchange.errors import ExchangeError

@@ -7,7 +7,7 @@ such a rule. Each write gets a number of its own, so that other processes find w
 from collections.abc import Sequence
 from typing import Final
 
-from proxy.stores.disk_file import DiskFile
+from proxy.stores.disk.file import DiskFile
 from proxy.stores.rules import Kind, Rule
 
 _MOST: Final = 4_096

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from proxy.stores.base import Entry, StoreUnavailableError
-from proxy.stores.disk_reader import Answer, DiskReader
+from proxy.stores.disk.reader import Answer, DiskReader
 
 READING: Final = 256  # at once
 SAY_SLOW_EVERY_S: Final = 60.0

@@ -16,16 +16,16 @@ from typing import Final, Protocol
 import structlog
 
 from proxy.sqlite_files import set_aside
-from proxy.stores import disk_rules
 from proxy.stores.base import StoreUnavailableError
-from proxy.stores.disk_faults import DiskFault
-from proxy.stores.disk_file import DiskFile
-from proxy.stores.disk_hand import HAND_ORDERS, Hand
-from proxy.stores.disk_house import DiskHouse
-from proxy.stores.disk_orders import Clear, Delete, Order, Put, Totals
-from proxy.stores.disk_reader import DiskReader
+from proxy.stores.disk import rules as disk_rules
+from proxy.stores.disk.faults import DiskFault
+from proxy.stores.disk.file import DiskFile
+from proxy.stores.disk.hand import HAND_ORDERS, Hand
+from proxy.stores.disk.house import DiskHouse
+from proxy.stores.disk.orders import Clear, Delete, Order, Put, Totals
+from proxy.stores.disk.reader import DiskReader
 from proxy.stores.rules import Rule
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.sealer import Sealer
 
 GATHER_S: Final = 1.0  # a crash of the process may lose as much
 IDLE_S: Final = 2.0  # between looks for what other processes wrote

@@ -18,10 +18,10 @@ from queue import SimpleQueue
 from typing import Final
 
 from proxy.stores.base import Entry
-from proxy.stores.dictionary import NO_DICTIONARY
-from proxy.stores.disk_faults import FAULTS, DiskFault, translate
-from proxy.stores.disk_file import open_reader
-from proxy.stores.sealer import Sealer
+from proxy.stores.disk.faults import FAULTS, DiskFault, translate
+from proxy.stores.disk.file import open_reader
+from proxy.stores.sealing.dictionary import NO_DICTIONARY
+from proxy.stores.sealing.sealer import Sealer
 
 TOUCH_STEP_S: Final = 600  # an entry that was used within it is not noted again
 _TOUCHED: Final = 4_096  # noted and not written yet; beyond it the oldest are left out

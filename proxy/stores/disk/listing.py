@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from proxy.stores.base import StoreUnavailableError
-from proxy.stores.dictionary import NO_DICTIONARY
-from proxy.stores.disk_faults import FAULTS
-from proxy.stores.disk_file import open_reader
+from proxy.stores.disk.faults import FAULTS
+from proxy.stores.disk.file import open_reader
 from proxy.stores.listing import PAGE_BYTES, Kept
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.dictionary import NO_DICTIONARY
+from proxy.stores.sealing.sealer import Sealer
 
 PAGE_S: Final = 30.0
 _PAGE: Final = "SELECT key, size, content FROM entries WHERE key > ? ORDER BY key LIMIT ?"

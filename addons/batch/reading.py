@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from addons.batch_parts import Part, Plan
+from addons.batch.parts import Part, Plan
 from proxy.exchange.elements import Answered, Element, shared_out
 from proxy.exchange.headers import HeaderList, text, without
 from proxy.exchange.model import UpstreamCall

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from proxy.stores.dictionary import NO_DICTIONARY
-from proxy.stores.disk_file import DiskFile
-from proxy.stores.disk_orders import Clear, Delete, Order, Put, Reached, Row, Step
-from proxy.stores.sealer import Sealer
+from proxy.stores.disk.file import DiskFile
+from proxy.stores.disk.orders import Clear, Delete, Order, Put, Reached, Row, Step
+from proxy.stores.sealing.dictionary import NO_DICTIONARY
+from proxy.stores.sealing.sealer import Sealer
 
 HAND_BYTES: Final = 4 * 1024 * 1024
 HAND_ORDERS: Final = 1_024

@@ -12,7 +12,7 @@ import orjson
 
 from proxy.exchange.elements import Answered, Asked
 from proxy.exchange.raw_json import Span, items, members, replaced
-from proxy.providers.element_parts import (
+from proxy.providers.elements.parts import (
     HOLE,
     asked_of,
     counted,

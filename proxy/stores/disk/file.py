@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final, Self
 
 from proxy.sqlite_files import make_private
-from proxy.stores.disk_faults import FAULTS, DiskFault, translate
-from proxy.stores.disk_orders import ROW_BYTES, Row, Totals
+from proxy.stores.disk.faults import FAULTS, DiskFault, translate
+from proxy.stores.disk.orders import ROW_BYTES, Row, Totals
 
 APPLICATION_ID: Final = 0x534B4643  # in the file's head: that it is ours
 VERSION: Final = 1
 BUSY_TIMEOUT_MS: Final = 5_000  # another process commits, or its housekeeping has its turn
-SCHEMA: Final = Path(__file__).with_name("disk_schema.sql")
+SCHEMA: Final = Path(__file__).with_name("schema.sql")
 
 _PRAGMAS: Final = (
     f"busy_timeout={BUSY_TIMEOUT_MS}",

@@ -8,7 +8,7 @@ from typing import Final
 
 from proxy.exchange.elements import Answered, Asked, Element
 from proxy.exchange.raw_json import Span, items, members, replaced
-from proxy.providers.element_parts import (
+from proxy.providers.elements.parts import (
     HOLE,
     asked_of,
     counted,

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from addons.batch_parts import Part, Wanted
+from addons.batch.parts import Part, Wanted
 from addons.cache import age_and_ttl
 from proxy.exchange import cache_control
 from proxy.exchange.cache_control import Use

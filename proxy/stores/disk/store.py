@@ -1,8 +1,8 @@
 """The tier that survives a restart: answers in an SQLite file, bounded by bytes.
 
-Rules: the event loop never waits for the disk. What is put is written behind it (disk_writer.py), and found meanwhile;
-what is asked for is looked up by a thread (disk_reader.py) within a deadline, and only when the file may hold it
-(disk_keys.py). Several processes use one file. What is unused for longest goes first, in steps. A disk that fails or
+Rules: the event loop never waits for the disk. What is put is written behind it (writer.py), and found meanwhile;
+what is asked for is looked up by a thread (reader.py) within a deadline, and only when the file may hold it
+(keys.py). Several processes use one file. What is unused for longest goes first, in steps. A disk that fails or
 hangs makes the tier unavailable until it works again; a corrupt file is set aside. Nothing is answered before the rules
 of invalidation that the file holds have been handed over.
 """
@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Final
 
 from proxy.stores.base import Entry, StoreStats, StoreUnavailableError
-from proxy.stores.disk_file import DiskFile
-from proxy.stores.disk_keys import KnownKeys
-from proxy.stores.disk_listing import DiskListing
-from proxy.stores.disk_lookups import Lookups, resolve
-from proxy.stores.disk_orders import Clear, Delete, Put, Reached, Totals
-from proxy.stores.disk_reader import DiskReader
-from proxy.stores.disk_writer import DiskWriter, OpenFile
+from proxy.stores.disk.file import DiskFile
+from proxy.stores.disk.keys import KnownKeys
+from proxy.stores.disk.listing import DiskListing
+from proxy.stores.disk.lookups import Lookups, resolve
+from proxy.stores.disk.orders import Clear, Delete, Put, Reached, Totals
+from proxy.stores.disk.reader import DiskReader
+from proxy.stores.disk.writer import DiskWriter, OpenFile
 from proxy.stores.listing import Kept
 from proxy.stores.rules import Rule
-from proxy.stores.sealer import Sealer
+from proxy.stores.sealing.sealer import Sealer
 
 DELETE_DEADLINE_S: Final = 5.0
 CLEAR_DEADLINE_S: Final = 30.0

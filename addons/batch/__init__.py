@@ -1,0 +1,1 @@
+"""Embeddings by element: stage.py is the stage, calls.py makes its upstream calls, passing.py watches whole ones."""

@@ -1,0 +1,1 @@
+"""The dialects of embeddings taken apart, behind the seam proxy/exchange/elements.py."""
