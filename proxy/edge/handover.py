@@ -30,6 +30,7 @@ class GatedReader:
         self._gate.set()
         self._is_over = False
         self._timer: asyncio.TimerHandle | None = None
+        self.is_straight = False  # to a listener that takes what is redirected to it: it would be led to itself
         self.tenant: Tenant | None = None  # whose client it is, once that was asked
 
     def expect_choice(self, within_s: float, transport: asyncio.WriteTransport) -> None:

@@ -13,9 +13,10 @@ from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import parse_client_hello
-from mitmproxy.proxy.mode_specs import RegularMode
+from mitmproxy.proxy.mode_specs import RegularMode, TransparentMode
 
 from proxy.access import gate as access
+from proxy.access.networks import plain
 from proxy.edge.bridge import Bridge
 from proxy.edge.connect import ConnectLayer
 from proxy.edge.decide import Close, Decision, Going, Hello, Tunnel, decide_plain, decide_tls, is_too_short
@@ -73,6 +74,8 @@ class Select:
         gate.expect_choice(self.bridge.settings.limits.client_head_s, writer.transport)
         if not self.bridge.gate.is_open:
             await self.bridge.gate.wait_for(_client(client, writer))
+        if isinstance(client.proxy_mode, TransparentMode):
+            gate.is_straight = _is_straight(client, writer)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """mitmproxy asks, at the start and after each piece."""
@@ -84,7 +87,10 @@ class Select:
         data: bytes = nextlayer.data_client()  # type: ignore[no-untyped-call]
         if not data:
             return
-        decision = self.decide(data, going, context.client)
+        if self._gated(context).is_straight:
+            decision: Decision | None = Close("not_redirected")
+        else:
+            decision = self.decide(data, going, context.client)
         if decision is None:
             self.handover(context).more()
         else:
@@ -97,13 +103,16 @@ class Select:
 
     def admit(self, context: Context, authorization: bytes | None = None) -> Tenant | access.Why:
         """Whose client it is. Asked of a connection once, and remembered."""
-        io = self._servers.connections[context.client.id].transports[context.client]
-        gated = cast(GatedReader, io.reader)
+        gated = self._gated(context)
         if gated.tenant is not None:
             return gated.tenant
         who = self.bridge.gate.admit(self.client(context), authorization)
         gated.tenant = who if isinstance(who, Tenant) else None
         return who
+
+    def _gated(self, context: Context) -> GatedReader:
+        io = self._servers.connections[context.client.id].transports[context.client]
+        return cast(GatedReader, io.reader)
 
     def carry_out(self, context: Context, decision: Decision, seen: bytes) -> layer.Layer:
         """The layer that does what was decided. `seen`: what mitmproxy was given of the client's bytes."""
@@ -149,6 +158,12 @@ class Select:
 def _client(client: Client, writer: asyncio.StreamWriter) -> access.Client:
     tls = writer.get_extra_info("ssl_object")
     return access.Client(client.peername[0], tls.getpeercert(binary_form=True) if tls is not None else None)
+
+
+def _is_straight(client: Client, writer: asyncio.StreamWriter) -> bool:
+    """Did nobody redirect it? Then it would be led to ourselves, again and again."""
+    own = writer.get_extra_info("sockname")
+    return (plain(own[0]), own[1]) == client.sockname[:2]
 
 
 def _going(context: Context) -> Going:

@@ -34,7 +34,7 @@ _ENDS: Final = {
     "rejected": "ended by clients that refused our certificate",
     "tls_failed": "ended in the TLS handshake",
     "refused": "refused: too many at once (limits.max_connections), or not allowed",
-    "closed": "closed: nothing said where to, or not to a provider",
+    "closed": "closed: nothing said where to, or not to a provider; or straight to the listener of a redirect",
 }
 _ORDINARY: Final = ("not_a_provider", "passthrough", "proxied")
 
