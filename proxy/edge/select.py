@@ -19,10 +19,21 @@ from proxy.access import gate as access
 from proxy.access.networks import plain
 from proxy.edge.bridge import Bridge
 from proxy.edge.connect import ConnectLayer
-from proxy.edge.decide import Close, Decision, Going, Hello, Tunnel, decide_plain, decide_tls, is_too_short
+from proxy.edge.decide import (
+    Close,
+    Decision,
+    Going,
+    Hello,
+    Tunnel,
+    decide_plain,
+    decide_tls,
+    is_too_short,
+    may_speak_first,
+)
 from proxy.edge.handover import GatedReader, Handover
 from proxy.edge.pins import PinKey, tls_stack
 from proxy.edge.servers import Servers
+from proxy.edge.silence import Silence
 from proxy.edge.takeover import TakeOver
 from proxy.exchange.tenant import Tenant
 
@@ -40,6 +51,7 @@ class Select:
         self._servers = servers
         self._modes = modes
         self._first_client: Callable[[], None] | None = first_client
+        self.silence = Silence(self)
 
     # -- decide.Rules
 
@@ -76,6 +88,14 @@ class Select:
             await self.bridge.gate.wait_for(_client(client, writer))
         if isinstance(client.proxy_mode, TransparentMode):
             gate.is_straight = _is_straight(client, writer)
+            if not gate.is_straight:
+                self.expect_words(self._servers.connections[client.id].layer.context)
+
+    async def client_disconnected(self, client: Client) -> None:
+        """It is gone, or not mitmproxy's any more."""
+        prelude = self.silence.end(client.id)
+        if prelude is not None:
+            prelude.close()
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """mitmproxy asks, at the start and after each piece."""
@@ -110,6 +130,10 @@ class Select:
         gated.tenant = who if isinstance(who, Tenant) else None
         return who
 
+    def expect_words(self, context: Context) -> None:
+        """Where this connection goes is known, and nothing was said on it yet: that may be for the origin to do."""
+        self.silence.watch(context, self._gated(context), _going(context))
+
     def _gated(self, context: Context) -> GatedReader:
         io = self._servers.connections[context.client.id].transports[context.client]
         return cast(GatedReader, io.reader)
@@ -122,7 +146,7 @@ class Select:
 
     def decide(self, data: bytes, going: Going, client: Client) -> Decision | None:
         """None: more bytes are needed."""
-        if is_too_short(data):
+        if is_too_short(data, is_relayed=may_speak_first(going, self)):
             return None
         if not starts_like_tls_record(data):
             return decide_plain(data, going, self)
@@ -145,6 +169,16 @@ class Select:
     def handover(self, context: Context) -> Handover:
         """The right to this client's socket."""
         return self._servers.hand_over(context.client)
+
+    def has(self, context: Context) -> bool:
+        """Is this connection there, and still mitmproxy's?"""
+        return context.client.id in self._servers.connections
+
+    def close(self, context: Context) -> None:
+        """Close a connection that is still mitmproxy's."""
+        handler = self._servers.connections.get(context.client.id)
+        if handler is not None:
+            self._servers.close(handler)
 
     def listens_on(self, host: str, port: int) -> bool:
         """Would a connection there come back to us?"""

@@ -78,6 +78,16 @@ class TakeOver(layer.Layer):
         return UNREACHABLE
 
 
+def relay(select: "Select", context: Context, tunnel: Tunnel) -> None:
+    """Take a client that is silent, from outside of its layers. Who it is, and whether it may be led there, was asked
+    before its origin was opened."""
+    try:
+        take_over(select, context, tunnel, b"")
+    except Exception as failure:
+        log.error("take_over_failed", error=type(failure).__name__, exc_info=failure)
+        select.close(context)
+
+
 def _place(decision: Ours | Tunnel) -> tuple[str, int]:
     if isinstance(decision, Ours):
         return decision.destination.host, decision.destination.port
@@ -88,6 +98,10 @@ def take_over(select: "Select", context: Context, decision: Ours | Tunnel, seen:
     """Put our protocol on the client's socket. Raises HostNotPermittedError when we cannot stand for the host."""
     bridge, peer = select.bridge, context.client.peername[0]
     protocol: ClientConnection | TunnelConnection
+    prelude = select.silence.end(context.client.id)
+    if prelude is not None and (isinstance(decision, Ours) or not prelude.leads_to(decision.host, decision.port)):
+        prelude.close()
+        prelude = None
     if isinstance(decision, Ours):
         destination = decision.destination
         tls = None
@@ -118,6 +132,7 @@ def take_over(select: "Select", context: Context, decision: Ours | Tunnel, seen:
             decision.port,
             dead_peer_s=bridge.settings.limits.dead_peer_s,
             answers_connect=decision.answers_connect,
+            prelude=prelude,
         )
         bridge.count_connection(f"tunnelled_{decision.reason}")
     protocol.start(handover.begin(protocol, seen, bridge.settings.limits.dead_peer_s))
