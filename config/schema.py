@@ -130,6 +130,8 @@ class Limits(Section):
     max_connections: Annotated[int, Field(ge=1)] = 10_000
     client_idle_s: Annotated[float, Field(gt=0)] = 600.0  # keep-alive between requests
     client_head_s: Annotated[float, Field(gt=0)] = 30.0  # TLS handshake, and from a head's first byte to its last
+    # A client that is quick enough never notices; one that is not costs its origin a connection, and nothing else.
+    client_silence_s: Annotated[float, Field(gt=0)] = 0.3
     dead_peer_s: Annotated[float, Field(ge=2)] = 60.0  # client, or origin of a relay, that vanished without closing
     label_values: Annotated[int, Field(ge=10)] = 200  # distinct values of one metrics label; more become `other`
 

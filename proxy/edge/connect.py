@@ -138,6 +138,7 @@ class ConnectLayer(layer.Layer):
             yield from self._child.handle_event(events.DataReceived(self.context.client, rest))
         else:
             self._select.handover(self.context).more()
+            self._select.expect_words(self.context)
 
     def _as_proxy(self) -> None:
         bridge = self._select.bridge

@@ -88,11 +88,17 @@ class Rules(Protocol):
         ...
 
 
-def is_too_short(first_bytes: bytes) -> bool:
-    """Too little to tell TLS, HTTP and other protocols apart."""
+def is_too_short(first_bytes: bytes, *, is_relayed: bool = False) -> bool:
+    """Too little to tell TLS, HTTP and other protocols apart. `is_relayed`: all but TLS is, so that it is enough to
+    know that it is none."""
     if first_bytes in (b"\x16", b"\x16\x03"):  # the beginning of a TLS handshake's record
         return True
-    return len(first_bytes) < _LONGEST_METHOD and first_bytes[:1].isalpha()
+    return not is_relayed and len(first_bytes) < _LONGEST_METHOD and first_bytes[:1].isalpha()
+
+
+def may_speak_first(going: Going, rules: Rules) -> bool:
+    """Could the origin be one that greets its clients? Those of LLM calls never do. Here all but TLS is relayed."""
+    return bool(going.host) and not going.fixed and not rules.is_provider(going.host, going.port)
 
 
 def decide_destination(going: Going, rules: Rules) -> Tunnel | None:

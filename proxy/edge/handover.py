@@ -6,7 +6,8 @@ layer that was chosen puts a plain asyncio protocol on the same transport.
 
 Rules: until the choice is made, mitmproxy is given one piece at a time (`GatedReader`), so nothing is ever in flight
 inside it when the socket changes hands: what it has seen is in the events of its NextLayer, what it has not seen is in
-the stream reader's buffer. With the handover the connection is over for mitmproxy: its handler reads the end, closes a
+the stream reader's buffer. A client that is silent can be taken while mitmproxy waits for it: `is_silent` says that it
+was given nothing meanwhile. With the handover the connection is over for mitmproxy: its handler reads the end, closes a
 writer that does nothing, and its tasks, layers and buffers go.
 """
 
@@ -30,11 +31,30 @@ class GatedReader:
         self._gate.set()
         self._is_over = False
         self._timer: asyncio.TimerHandle | None = None
+        self._silence: asyncio.TimerHandle | None = None
+        self._expected: tuple[float, asyncio.WriteTransport] | None = None
+        self._was_at_eof = False
+        self.is_silent = False
+        self.is_straight = False  # to a listener that takes what is redirected to it: it would be led to itself
         self.tenant: Tenant | None = None  # whose client it is, once that was asked
 
     def expect_choice(self, within_s: float, transport: asyncio.WriteTransport) -> None:
         """Close the connection unless it is taken over in time: who has not said what it wants is not waited for."""
+        self._expected = within_s, transport
         self._timer = asyncio.get_running_loop().call_later(within_s, transport.close)
+
+    def expect_words(self, within_s: float, act: Callable[[], None]) -> None:
+        """Call `act` if the client has neither said anything in time nor closed its sending side."""
+        self.is_silent = True
+        self._silence = asyncio.get_running_loop().call_later(within_s, act)
+
+    def wait_on(self, dead_peer_s: float) -> None:
+        """A client that is silent is not closed, unless it has vanished; once it says something, the choice is due in
+        time."""
+        if self.is_silent and self._timer is not None and self._expected is not None:
+            self._timer.cancel()
+            self._timer = None
+            notice_dead_peer(self._expected[1], dead_peer_s)
 
     async def read(self, limit: int) -> bytes:
         """One piece; the next call waits for `more`."""
@@ -42,28 +62,43 @@ class GatedReader:
         if self._is_over:
             return b""
         self._gate.clear()
-        return await self._inner.read(limit)
+        try:
+            return await self._inner.read(limit)
+        finally:
+            self._no_silence()
+
+    def _no_silence(self) -> None:
+        self.is_silent = False
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
 
     def more(self) -> None:
         """The choice needs another piece."""
         self._gate.set()
+        if self._timer is None and self._expected is not None:
+            self.expect_choice(*self._expected)
 
     def take_over(self) -> bytes:
-        """mitmproxy reads no more; returns what it has not seen yet. Call only while the gate is closed."""
+        """mitmproxy reads no more; returns what it has not seen yet. Call only while the gate is closed, or the client
+        is silent."""
         self._is_over = True
         self._gate.set()
+        self._no_silence()
         if self._timer is not None:
             self._timer.cancel()
+        self._was_at_eof = bool(self._inner._eof)  # type: ignore[attr-defined] # as the buffer below
         # StreamReader has no public way to hand its buffer back; the attribute is as old as asyncio.
         buffer = cast(bytearray, self._inner._buffer)  # type: ignore[attr-defined]
         unseen = bytes(buffer)
         buffer.clear()
+        self._inner.feed_eof()  # where mitmproxy waits for a client that is silent, it waits no more
         return unseen
 
     @property
     def at_eof(self) -> bool:
         """The client had already closed its sending side when the socket changed hands."""
-        return bool(self._inner._eof)  # type: ignore[attr-defined]
+        return self._was_at_eof
 
 
 class Detached:

@@ -1,36 +1,41 @@
-"""Chooses what becomes of each client connection, and the layer that carries the choice out.
+"""Chooses what becomes of each client connection.
 
 mitmproxy accepts and tells where a connection was going; `next_layer` asks us. What is ours, and what is relayed, both
-leave mitmproxy by handover; the decision itself is in decide.py.
+leave mitmproxy by handover (takeover.py); the decision itself is in decide.py.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import cast
 
-import structlog
 from mitmproxy.connection import Client
 from mitmproxy.net.tls import starts_like_tls_record
-from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import parse_client_hello
-from mitmproxy.proxy.mode_specs import RegularMode
+from mitmproxy.proxy.mode_specs import RegularMode, TransparentMode
 
 from proxy.access import gate as access
+from proxy.access.networks import plain
 from proxy.edge.bridge import Bridge
 from proxy.edge.connect import ConnectLayer
-from proxy.edge.connection import ClientConnection
-from proxy.edge.decide import Close, Decision, Going, Hello, Ours, Tunnel, decide_plain, decide_tls, is_too_short
+from proxy.edge.decide import (
+    Close,
+    Decision,
+    Going,
+    Hello,
+    Tunnel,
+    decide_plain,
+    decide_tls,
+    is_too_short,
+    may_speak_first,
+)
 from proxy.edge.handover import GatedReader, Handover
-from proxy.edge.leaf import HostNotPermittedError
 from proxy.edge.pins import PinKey, tls_stack
-from proxy.edge.refusals import UNREACHABLE, Denied, stranger
 from proxy.edge.servers import Servers
-from proxy.edge.tunnel import TunnelConnection
-from proxy.exchange.tenant import NOBODY, Tenant
-
-log = structlog.get_logger(__name__)
+from proxy.edge.silence import Silence
+from proxy.edge.takeover import TakeOver
+from proxy.exchange.tenant import Tenant
 
 _MAX_HELLO = 65_536
 
@@ -46,6 +51,7 @@ class Select:
         self._servers = servers
         self._modes = modes
         self._first_client: Callable[[], None] | None = first_client
+        self.silence = Silence(self)
 
     # -- decide.Rules
 
@@ -80,6 +86,16 @@ class Select:
         gate.expect_choice(self.bridge.settings.limits.client_head_s, writer.transport)
         if not self.bridge.gate.is_open:
             await self.bridge.gate.wait_for(_client(client, writer))
+        if isinstance(client.proxy_mode, TransparentMode):
+            gate.is_straight = _is_straight(client, writer)
+            if not gate.is_straight:
+                self.expect_words(self._servers.connections[client.id].layer.context)
+
+    async def client_disconnected(self, client: Client) -> None:
+        """It is gone, or not mitmproxy's any more."""
+        prelude = self.silence.end(client.id)
+        if prelude is not None:
+            prelude.close()
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """mitmproxy asks, at the start and after each piece."""
@@ -91,7 +107,10 @@ class Select:
         data: bytes = nextlayer.data_client()  # type: ignore[no-untyped-call]
         if not data:
             return
-        decision = self.decide(data, going, context.client)
+        if self._gated(context).is_straight:
+            decision: Decision | None = Close("not_redirected")
+        else:
+            decision = self.decide(data, going, context.client)
         if decision is None:
             self.handover(context).more()
         else:
@@ -104,13 +123,20 @@ class Select:
 
     def admit(self, context: Context, authorization: bytes | None = None) -> Tenant | access.Why:
         """Whose client it is. Asked of a connection once, and remembered."""
-        io = self._servers.connections[context.client.id].transports[context.client]
-        gated = cast(GatedReader, io.reader)
+        gated = self._gated(context)
         if gated.tenant is not None:
             return gated.tenant
         who = self.bridge.gate.admit(self.client(context), authorization)
         gated.tenant = who if isinstance(who, Tenant) else None
         return who
+
+    def expect_words(self, context: Context) -> None:
+        """Where this connection goes is known, and nothing was said on it yet: that may be for the origin to do."""
+        self.silence.watch(context, self._gated(context), _going(context))
+
+    def _gated(self, context: Context) -> GatedReader:
+        io = self._servers.connections[context.client.id].transports[context.client]
+        return cast(GatedReader, io.reader)
 
     def carry_out(self, context: Context, decision: Decision, seen: bytes) -> layer.Layer:
         """The layer that does what was decided. `seen`: what mitmproxy was given of the client's bytes."""
@@ -120,7 +146,7 @@ class Select:
 
     def decide(self, data: bytes, going: Going, client: Client) -> Decision | None:
         """None: more bytes are needed."""
-        if is_too_short(data):
+        if is_too_short(data, is_relayed=may_speak_first(going, self)):
             return None
         if not starts_like_tls_record(data):
             return decide_plain(data, going, self)
@@ -144,6 +170,16 @@ class Select:
         """The right to this client's socket."""
         return self._servers.hand_over(context.client)
 
+    def has(self, context: Context) -> bool:
+        """Is this connection there, and still mitmproxy's?"""
+        return context.client.id in self._servers.connections
+
+    def close(self, context: Context) -> None:
+        """Close a connection that is still mitmproxy's."""
+        handler = self._servers.connections.get(context.client.id)
+        if handler is not None:
+            self._servers.close(handler)
+
     def listens_on(self, host: str, port: int) -> bool:
         """Would a connection there come back to us?"""
         for instance in self._servers.instances:
@@ -158,113 +194,14 @@ def _client(client: Client, writer: asyncio.StreamWriter) -> access.Client:
     return access.Client(client.peername[0], tls.getpeercert(binary_form=True) if tls is not None else None)
 
 
+def _is_straight(client: Client, writer: asyncio.StreamWriter) -> bool:
+    """Did nobody redirect it? Then it would be led to ourselves, again and again."""
+    own = writer.get_extra_info("sockname")
+    return (plain(own[0]), own[1]) == client.sockname[:2]
+
+
 def _going(context: Context) -> Going:
     address = context.server.address
     if address is None:
         return Going("", 443)
     return Going(address[0].lower().rstrip("."), address[1])
-
-
-class TakeOver(layer.Layer):
-    """Carries a decision out: the socket leaves mitmproxy."""
-
-    def __init__(self, context: Context, select: Select, decision: Decision, seen: bytes) -> None:
-        super().__init__(context)
-        self._select = select
-        self._decision = decision
-        self._seen = seen
-
-    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, events.Start):
-            if isinstance(self._decision, Close):
-                log.info("connection_closed", reason=self._decision.reason, client=self.context.client.peername[0])
-                self._select.bridge.count_connection("closed")
-                yield commands.CloseConnection(self.context.client)
-            else:
-                yield from self._take_over(self._decision)
-        elif isinstance(event, events.ConnectionClosed):
-            yield commands.CloseConnection(self.context.client)
-
-    def _take_over(self, decision: Ours | Tunnel) -> layer.CommandGenerator[None]:
-        """An exception in a layer would leave the client waiting, so all of them end here."""
-        try:
-            lawful = self._lawful(decision)
-            if isinstance(lawful, Denied):
-                host, port = _place(decision)
-                bridge = self._select.bridge
-                bridge.refusals.count(lawful.reason, client=self.context.client.peername[0], host=host, port=port)
-                bridge.count_connection("refused")
-                yield commands.CloseConnection(self.context.client)
-            else:
-                take_over(self._select, self.context, lawful, self._seen)
-        except HostNotPermittedError:
-            log.warning("host_not_in_certificate", mend="the certificate authority was made without it: restart")
-            self._select.bridge.count_connection("closed")
-            yield commands.CloseConnection(self.context.client)
-        except Exception as failure:
-            log.error("take_over_failed", error=type(failure).__name__, exc_info=failure)
-            yield commands.CloseConnection(self.context.client)
-
-    def _lawful(self, decision: Ours | Tunnel) -> Ours | Tunnel | Denied:
-        """What may be done with it. What CONNECT has asked already is asked again: inside, TLS may name another host.
-        A listener's own origin is what the operator wants reached. Where only names are allowed, a tunnel to an address
-        goes to the name that TLS calls it."""
-        who = self._select.admit(self.context)
-        if not isinstance(who, Tenant):
-            return stranger(who)
-        reach = self._select.bridge.reach
-        if (isinstance(decision, Ours) and decision.destination.fixed) or reach.may_reach(*_place(decision)):
-            return decision
-        if isinstance(decision, Tunnel) and decision.name and reach.may_reach(decision.name, decision.port):
-            return replace(decision, host=decision.name)
-        return UNREACHABLE
-
-
-def _place(decision: Ours | Tunnel) -> tuple[str, int]:
-    if isinstance(decision, Ours):
-        return decision.destination.host, decision.destination.port
-    return decision.host, decision.port
-
-
-def take_over(select: Select, context: Context, decision: Ours | Tunnel, seen: bytes) -> None:
-    """Put our protocol on the client's socket. Raises HostNotPermittedError when we cannot stand for the host."""
-    bridge, peer = select.bridge, context.client.peername[0]
-    protocol: ClientConnection | TunnelConnection
-    if isinstance(decision, Ours):
-        destination = decision.destination
-        tls = None
-        if decision.with_tls:
-            # Behind a reverse listener the certificate is for the name by which the client knows us.
-            tls = bridge.leaves.context(_own_name(seen) if destination.fixed else destination.host)
-        handover = select.handover(context)
-        who = select.admit(context)
-        protocol = ClientConnection(
-            bridge,
-            handover,
-            peer=peer,
-            destination=destination,
-            tls=tls,
-            pin=decision.pin,
-            tenant=who if isinstance(who, Tenant) else NOBODY,
-        )
-        bridge.count_connection("intercepted")
-    else:
-        handover = select.handover(context)
-        who = select.admit(context)
-        handover.proof = who.proof if isinstance(who, Tenant) else ""
-        protocol = TunnelConnection(
-            handover,
-            bridge.pool.dialer,
-            bridge.tasks,
-            decision.host,
-            decision.port,
-            dead_peer_s=bridge.settings.limits.dead_peer_s,
-            answers_connect=decision.answers_connect,
-        )
-        bridge.count_connection(f"tunnelled_{decision.reason}")
-    protocol.start(handover.begin(protocol, seen, bridge.settings.limits.dead_peer_s))
-
-
-def _own_name(seen: bytes) -> str:
-    parsed = parse_client_hello(seen)
-    return (parsed.sni if parsed is not None else None) or "localhost"

@@ -22,10 +22,11 @@ from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.layer import NextLayer, NextLayerHook
 from mitmproxy.proxy.mode_servers import AsyncioServerInstance, ProxyConnectionHandler, ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
-from mitmproxy.proxy.server_hooks import ClientConnectedHook
+from mitmproxy.proxy.server_hooks import ClientConnectedHook, ClientDisconnectedHook
 
 from proxy.edge.acceptor import Acceptor, Alone, Balance, ReadyListeners, Secured
-from proxy.edge.handover import Handover
+from proxy.edge.handover import GatedReader, Handover
+from proxy.exchange.tenant import Tenant
 
 if TYPE_CHECKING:
     from mitmproxy.master import Master
@@ -43,6 +44,10 @@ class Hooks(Protocol):
 
     async def client_connected(self, client: Client) -> None:
         """A client has connected, and nothing has been read yet. Setting `client.error` refuses it."""
+        ...
+
+    async def client_disconnected(self, client: Client) -> None:
+        """It is gone, or its socket is in other hands."""
         ...
 
     def next_layer(self, nextlayer: NextLayer) -> None:
@@ -177,7 +182,12 @@ class Servers:
                 io.handler.cancel("stopping")
 
     def close_unproven(self, tokens: Container[str]) -> None:
-        """Close tunnels that were opened with a token that is not among these any more."""
+        """Close tunnels that were opened with a token that is not among these any more, and those in which nothing
+        was said yet."""
+        for handler in self.unclaimed():
+            tenant = _tenant_of(handler)
+            if tenant is not None and tenant.proof and tenant.proof not in tokens:
+                self.close(handler)
         for handover in list(self.handed_over):
             if handover.proof and handover.proof not in tokens:
                 handover.transport.close()
@@ -214,6 +224,8 @@ class Servers:
                 hooks.next_layer(hook.data)
             elif isinstance(hook, ClientConnectedHook):
                 await hooks.client_connected(hook.client)
+            elif isinstance(hook, ClientDisconnectedHook):
+                await hooks.client_disconnected(hook.client)
         except Exception as failure:
             log.error("hook_failed", hook=hook.name, error=type(failure).__name__, exc_info=failure)
 
@@ -230,6 +242,11 @@ class Servers:
     def _over(self, handover: Handover) -> None:
         self.handed_over.discard(handover)
         self._tell()
+
+
+def _tenant_of(handler: ProxyConnectionHandler) -> Tenant | None:
+    io = handler.transports.get(handler.client)
+    return io.reader.tenant if io is not None and isinstance(io.reader, GatedReader) else None
 
 
 async def _turns() -> None:

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from proxy.edge.handover import Handover
+from proxy.edge.prelude import Opened, Prelude
 from proxy.edge.refusals import Denied
 from proxy.edge.relay import Relay
 from proxy.exchange.errors import UpstreamError
@@ -32,6 +33,7 @@ class TunnelConnection(asyncio.Protocol):
     """The asyncio protocol on the client's socket, and the relay's client side.
 
     `answers_connect`: the client waits for the answer to its CONNECT, which tells whether the origin was reached.
+    `prelude`: the origin's side, if it was opened before.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class TunnelConnection(asyncio.Protocol):
         *,
         dead_peer_s: float,
         answers_connect: bool = False,
+        prelude: Prelude | None = None,
     ) -> None:
+        self._prelude = prelude
         self._handover = handover
         self._transport = handover.transport
         self._dialer = dialer
@@ -71,7 +75,9 @@ class TunnelConnection(asyncio.Protocol):
 
     async def _run(self) -> None:
         try:
-            reader, writer = await self._dialer.open(self._host, self._port)
+            prelude, self._prelude = self._prelude, None
+            opened = await prelude.take() if prelude is not None else None
+            opened = opened or Opened(*await self._dialer.open(self._host, self._port))
         except UpstreamError as failure:
             if failure.code != PROHIBITED:  # which is said where it was refused, and not in a flood
                 log.info("tunnel_failed", host=self._host, port=self._port, reason=failure.code)
@@ -81,8 +87,10 @@ class TunnelConnection(asyncio.Protocol):
             return
         if self._answers_connect:
             self.send(ESTABLISHED)
-        notice_dead_peer(writer.transport, self._dead_peer_s)
-        relay = self._relay = Relay(self, reader, writer, self._tasks)
+        notice_dead_peer(opened.writer.transport, self._dead_peer_s)
+        relay = self._relay = Relay(self, opened.reader, opened.writer, self._tasks)
+        if opened.greeting:
+            self.send(opened.greeting)
         for data in self._early:
             relay.from_client(data)
         self._early.clear()

@@ -20,6 +20,7 @@ import structlog
 
 from config.caching import Collapse
 from proxy.exchange.flight import Flight
+from proxy.exchange.lost_leaders import LostLeaders
 from proxy.exchange.model import Exchange, Response
 from proxy.fleet.claims import Claim, Claims, Names, inbox
 from proxy.fleet.errors import RedisUnavailableError
@@ -29,7 +30,7 @@ from proxy.fleet.leading import Pace
 from proxy.fleet.led import Led, LedFlights
 from proxy.fleet.link import RedisLink
 from proxy.fleet.notes import REPLICA_DIGITS, Note, Say, read
-from proxy.fleet.shown import FlightsNow, LostLeaders
+from proxy.fleet.shown import FlightsNow
 from proxy.fleet.sight import Sight
 from proxy.fleet.trail import Trail
 from proxy.stores.sealing.sealer import Sealer
@@ -78,7 +79,7 @@ class FleetFlights:
         self._keeping = TaskSet()
         self._notes = TaskSet()
         self.joined = 0
-        self.lost = LostLeaders()
+        self.lost = LostLeaders("fleet_leader_gone")
 
     # -- its life
 

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from proxy.exchange.flight import Flight
+from proxy.exchange.lost_leaders import LostLeaders
 from proxy.exchange.model import Response
 from proxy.workers.claims import ClaimTable, owner_of, place_of
 from proxy.workers.conversation import Patience
@@ -33,6 +34,7 @@ class SharedFlights:
         self._claims = claims
         self._owner = owner_of(os.getpid(), place.index)
         self._led: dict[bytes, Flight] = {}
+        self._lost = LostLeaders("worker_leader_gone")
         self._server = FlightServer(self._socket_of(place.index), self._joinable, patience, os.getuid())
 
     async def start(self) -> None:
@@ -45,7 +47,9 @@ class SharedFlights:
 
     async def stop(self, timeout_s: float) -> int:
         """Refuse, let the followers that are there come to an end; returns how many were cut off."""
-        return await self._server.stop(timeout_s)
+        left = await self._server.stop(timeout_s)
+        self._lost.say()
+        return left
 
     @property
     def followers(self) -> int:
@@ -69,7 +73,7 @@ class SharedFlights:
             response = await follow(self._socket_of(place_of(holder)), holder, key, exchange, self._patience)
             if response is not None:
                 return response
-            log.info("worker_leader_gone", worker=place_of(holder), exchange=exchange.id)
+            self._lost.add()
             silent = holder
         return None
 

@@ -261,6 +261,20 @@ def test_transparent_mode_passes_what_is_no_tls(redirected: RunningProxy, inside
     assert inside.run(talk()) == b"\0\1\2\3\4\5\6\7"
 
 
+def test_what_nobody_redirected_is_closed_and_not_led_to_ourselves(
+    redirected: RunningProxy, inside: LoopThread
+) -> None:
+    async def talk(host: str) -> bytes:
+        async with await connect(15001, host) as client:
+            client.send(b"\0\1\2\3\4\5\6\7")
+            with contextlib.suppress(ConnectionError):
+                return await client.read_all()
+            return b""
+
+    assert [inside.run(talk(host)) for host in ("127.0.0.1", "::1")] == [b"", b""]
+    assert {event["reason"] for event in redirected.logged("connection_closed", 2)} == {"not_redirected"}
+
+
 def test_a_stopped_proxy_leaves_redirected_clients_without_an_answer(
     redirected: RunningProxy, provider: Providers, inside: LoopThread, prompt: str
 ) -> None:

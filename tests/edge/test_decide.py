@@ -4,7 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from proxy.edge.decide import Close, Decision, Going, Hello, Ours, Tunnel, decide_destination, decide_plain, decide_tls
+from proxy.edge.decide import (
+    Close,
+    Decision,
+    Going,
+    Hello,
+    Ours,
+    Tunnel,
+    decide_destination,
+    decide_plain,
+    decide_tls,
+    may_speak_first,
+)
 from proxy.edge.destination import Destination
 from proxy.edge.pins import PinKey
 
@@ -99,6 +110,22 @@ def test_a_reverse_listener_is_always_ours(tls: bool | None, scheme: str) -> Non
 )
 def test_plain(first_bytes: bytes, going: Going, rules: Rules, decision: Decision) -> None:
     assert decide_plain(first_bytes, going, rules) == decision
+
+
+@pytest.mark.parametrize(
+    ("going", "may"),
+    [
+        (Going("10.1.2.3", 443), True),
+        (Going("2001:db8::1", 8443), True),
+        (Going("example.com", 443), True),
+        (Going(OPENAI, 443), False),  # whatever its client is waiting for, an LLM call is not to go past us
+        (Going("localhost", 11434), False),
+        (Going("10.1.2.3", 443, fixed=True), False),
+        (NOWHERE, False),
+    ],
+)
+def test_an_origin_that_may_speak_first_is_known_and_no_provider(going: Going, *, may: bool) -> None:
+    assert may_speak_first(going, Rules()) is may
 
 
 @pytest.mark.parametrize(

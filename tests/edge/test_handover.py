@@ -14,6 +14,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 
 from proxy.edge.handover import GatedReader, Handover
 from proxy.edge.servers import Servers
+from proxy.exchange.tenant import Tenant
 
 SPEC = "regular@127.0.0.1:0"
 
@@ -62,9 +63,12 @@ class Hooks:
         self.left: list[weakref.ref[object]] = []
         self.echoes: list[Echo] = []
         self.refuses = False
+        self.ended = 0
+        self.silence_s = 0.0
+        self.gates: list[GatedReader] = []
         self._wanted = wanted
 
-    def client_connected(self, client: Client) -> None:
+    async def client_connected(self, client: Client) -> None:
         if self.refuses:
             client.error = "refused"
             return
@@ -72,6 +76,19 @@ class Hooks:
         gate = GatedReader(cast(asyncio.StreamReader, io.reader))
         io.reader = gate  # type: ignore[assignment]
         gate.expect_choice(30, cast(asyncio.StreamWriter, io.writer).transport)
+        self.gates.append(gate)
+        if self.silence_s:
+            gate.expect_words(self.silence_s, lambda: self.take(client))
+
+    def take(self, client: Client) -> None:
+        """It has said nothing."""
+        handover = self.servers.hand_over(client)
+        echo = Echo(handover)
+        self.echoes.append(echo)
+        echo.data_received(handover.begin(echo, b"", dead_peer_s=0))
+
+    async def client_disconnected(self, client: Client) -> None:
+        self.ended += 1
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         data = cast(bytes, nextlayer.data_client())  # type: ignore[no-untyped-call]
@@ -192,3 +209,68 @@ async def test_an_address_in_use_is_said(running: Running) -> None:
     assert not others.instances[0].is_running
     assert isinstance(others.instances[0].last_exception, OSError)
     await others.stop_accepting()
+
+
+async def test_a_client_that_is_silent_is_taken_without_losing_a_byte(running: Running) -> None:
+    running.hooks.silence_s = 0.01
+    reader, writer = await running.connect()
+    await until(lambda: bool(running.hooks.echoes))
+    assert (len(running.servers.connections), len(running.servers.handed_over)) == (0, 1)
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"HELLO"
+    await until(lambda: running.hooks.ended == 1)  # for mitmproxy
+    await closed(writer)
+    await until(lambda: running.hooks.echoes[0].is_lost)
+
+
+async def test_a_client_that_has_begun_to_speak_is_not_taken_for_silent(running: Running) -> None:
+    running.hooks.silence_s = 0.02
+    reader, writer = await running.connect()
+    writer.write(b"a")
+    await writer.drain()
+    await until(lambda: bool(running.hooks.gates) and not running.hooks.gates[0].is_silent)
+    await asyncio.sleep(0.05)
+    assert not running.hooks.echoes
+    writer.write(b"bcd")
+    assert await reader.readexactly(4) == b"ABCD"
+    await closed(writer)
+
+
+async def test_a_tunnel_in_which_nothing_was_said_ends_with_its_token(running: Running) -> None:
+    reader, writer = await running.connect()
+    other, another = await running.connect()
+    await until(lambda: len(running.hooks.gates) == 2)
+    running.hooks.gates[0].tenant = Tenant("team", proof="revoked")
+    running.hooks.gates[1].tenant = Tenant("team", proof="good")
+    running.servers.close_unproven({"good"})
+    assert await reader.read() == b""
+    another.write(b"hello")
+    assert await other.readexactly(5) == b"HELLO"
+    await closed(writer)
+    await closed(another)
+
+
+class Transport(asyncio.WriteTransport):
+    """Tells whether it was closed."""
+
+    is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+
+async def test_who_is_waited_for_is_not_closed_until_it_has_begun_to_speak() -> None:
+    inner, transport = asyncio.StreamReader(), Transport()
+    gate = GatedReader(inner)
+    gate.expect_choice(0.02, transport)
+    gate.expect_words(60, lambda: None)
+    gate.wait_on(60)
+    await asyncio.sleep(0.05)
+    assert not transport.is_closed
+    inner.feed_data(b"\x16")
+    assert await gate.read(10) == b"\x16"
+    gate.more()
+    await until(lambda: transport.is_closed)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import structlog
 
 from proxy.exchange.errors import UpstreamError
 from proxy.exchange.model import Exchange, Response
@@ -151,3 +152,14 @@ async def test_leaders_that_refuse_one_after_another_are_not_asked_for_ever(tmp_
         await both.workers[0].ask(chatting())
         assert both.upstream_calls == 1
         assert next(gone) < 10
+
+
+async def test_a_leader_that_is_gone_is_one_line_for_all_of_its_flights(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with neighbours(tmp_path) as both:
+            for number in range(3):
+                called = chatting()
+                called.fingerprint = bytes([number]) * 32
+                await both.claims.claim(called.fingerprint, owner=999_999 << 16)
+                await both.workers[1].ask(called)
+    assert [(line["event"], line["flights"]) for line in logs] == [("worker_leader_gone", 3)]

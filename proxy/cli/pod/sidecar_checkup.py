@@ -29,14 +29,15 @@ _WHY: Final = {
     "pinned": "the client refused our certificate before",
     "other_protocol": "gRPC, or another protocol than HTTP",
     "not_tls": "begins like TLS and is none",
+    "origin_speaks_first": "its origin speaks first, as in SSH and mail",
 }
 _ENDS: Final = {
     "rejected": "ended by clients that refused our certificate",
     "tls_failed": "ended in the TLS handshake",
     "refused": "refused: too many at once (limits.max_connections), or not allowed",
-    "closed": "closed: nothing said where to, or not to a provider",
+    "closed": "closed: nothing said where to, or not to a provider; or straight to the listener of a redirect",
 }
-_ORDINARY: Final = ("not_a_provider", "passthrough", "proxied")
+_ORDINARY: Final = ("not_a_provider", "origin_speaks_first", "passthrough", "proxied")
 
 
 def check(seen: Snapshot, sidecar: Sidecar, hosts: Sequence[str]) -> list[Finding]:
