@@ -102,7 +102,7 @@ class ConnectLayer(layer.Layer):
             case Refused(answer):
                 bridge.count_bad_request(400)
                 yield from self._say_and_close(answer)
-            case Connect(host, port, _) if self._select.listens_on(host, port):
+            case Connect(host, port, _) if self._select.listens_on(self.context, host, port):
                 yield from self._say_and_close(_LOOP)
             case Connect(host, port, rest, authorization):
                 yield from self._admit(host, port, rest, authorization)

@@ -18,6 +18,7 @@ from mitmproxy.proxy.layers.tls import parse_client_hello
 from mitmproxy.proxy.mode_specs import RegularMode
 
 from proxy.access import gate as access
+from proxy.access.networks import plain
 from proxy.edge.bridge import Bridge
 from proxy.edge.connect import ConnectLayer
 from proxy.edge.connection import ClientConnection
@@ -144,11 +145,12 @@ class Select:
         """The right to this client's socket."""
         return self._servers.hand_over(context.client)
 
-    def listens_on(self, host: str, port: int) -> bool:
-        """Would a connection there come back to us?"""
+    def listens_on(self, context: Context, host: str, port: int) -> bool:
+        """Would a connection there come back to us? A listener on all addresses is at least on this client's."""
+        ours = ("localhost", "127.0.0.1", "::1", plain(context.client.sockname[0]))
         for instance in self._servers.instances:
             for address in instance.listen_addrs:
-                if port == address[1] and host in ("localhost", "127.0.0.1", "::1", address[0]):
+                if port == address[1] and host in (*ours, address[0]):
                     return True
         return False
 
@@ -176,12 +178,15 @@ class TakeOver(layer.Layer):
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, events.Start):
-            if isinstance(self._decision, Close):
-                log.info("connection_closed", reason=self._decision.reason, client=self.context.client.peername[0])
+            decision = self._decision
+            if isinstance(decision, Tunnel) and self._select.listens_on(self.context, decision.host, decision.port):
+                decision = Close("leads_back")  # each connection would make another one, without end
+            if isinstance(decision, Close):
+                log.info("connection_closed", reason=decision.reason, client=self.context.client.peername[0])
                 self._select.bridge.count_connection("closed")
                 yield commands.CloseConnection(self.context.client)
             else:
-                yield from self._take_over(self._decision)
+                yield from self._take_over(decision)
         elif isinstance(event, events.ConnectionClosed):
             yield commands.CloseConnection(self.context.client)
 
