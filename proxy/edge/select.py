@@ -34,6 +34,7 @@ from proxy.exchange.tenant import NOBODY, Tenant
 log = structlog.get_logger(__name__)
 
 _MAX_HELLO = 65_536
+_MAX_RECORDS = 32  # that a ClientHello comes in: all of them are read anew with each piece
 
 
 class Select:
@@ -125,7 +126,7 @@ class Select:
             return None
         if not starts_like_tls_record(data):
             return decide_plain(data, going, self)
-        if len(data) > _MAX_HELLO:
+        if len(data) > _MAX_HELLO or _records(data) > _MAX_RECORDS:
             return Close("oversized_client_hello")
         try:
             parsed = parse_client_hello(data)
@@ -158,6 +159,14 @@ class Select:
 def _client(client: Client, writer: asyncio.StreamWriter) -> access.Client:
     tls = writer.get_extra_info("ssl_object")
     return access.Client(client.peername[0], tls.getpeercert(binary_form=True) if tls is not None else None)
+
+
+def _records(data: bytes) -> int:
+    """How many TLS records begin in it, as far as that matters."""
+    count, at = 0, 0
+    while at < len(data) and count <= _MAX_RECORDS:
+        count, at = count + 1, at + 5 + int.from_bytes(data[at + 3 : at + 5])
+    return count
 
 
 def _going(context: Context) -> Going:
