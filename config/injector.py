@@ -45,10 +45,13 @@ def host_name(text: str) -> str:
 
 def cidr(text: str) -> str:
     """A network, as the kernel's rules are told it. Raises ValueError."""
+    mistake = "must be an address or a network, such as 10.0.0.0/8 or fd00::/8"
+    if "%" in text:  # an IPv6 zone may be any text, and would stand in the rules as it is
+        raise ValueError(mistake)
     try:
         return str(ip_network(text.strip(), strict=False))
     except ValueError:
-        raise ValueError("must be an address or a network, such as 10.0.0.0/8 or fd00::/8") from None
+        raise ValueError(mistake) from None
 
 
 def amounts(given: dict[str, str]) -> dict[str, str]:
@@ -176,5 +179,8 @@ def _contradictions(settings: InjectorSettings) -> list[tuple[KeyPath, str]]:
     for group, variables in (("env", settings.env), ("secret_env", settings.secret_env)):
         taken = [name for name in variables if name.upper().partition("__")[0] in reserved]
         found += [((group, name), "is said by the injector; take it out") for name in taken]
+    for name, value in settings.env.items():
+        if without_password(value) != value:
+            found.append((("env", name), "has a password, which pods would show; put it into secret_env"))
     both = sorted(settings.env.keys() & settings.secret_env.keys())
     return [*found, *((("secret_env", name), "is also in env; keep one of them") for name in both)]

@@ -34,12 +34,15 @@ class TakeOver(layer.Layer):
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, events.Start):
-            if isinstance(self._decision, Close):
-                log.info("connection_closed", reason=self._decision.reason, client=self.context.client.peername[0])
+            decision = self._decision
+            if isinstance(decision, Tunnel) and self._select.listens_on(self.context, decision.host, decision.port):
+                decision = Close("leads_back")  # each connection would make another one, without end
+            if isinstance(decision, Close):
+                log.info("connection_closed", reason=decision.reason, client=self.context.client.peername[0])
                 self._select.bridge.count_connection("closed")
                 yield commands.CloseConnection(self.context.client)
             else:
-                yield from self._take_over(self._decision)
+                yield from self._take_over(decision)
         elif isinstance(event, events.ConnectionClosed):
             yield commands.CloseConnection(self.context.client)
 

@@ -275,6 +275,26 @@ def test_what_nobody_redirected_is_closed_and_not_led_to_ourselves(
     assert {event["reason"] for event in redirected.logged("connection_closed", 2)} == {"not_redirected"}
 
 
+@pytest.mark.parametrize(
+    ("listener", "address"),
+    [("127.0.0.1:15001", "127.0.0.1"), ("0.0.0.0:15001", "192.0.2.10"), ("[::]:15001", "2001:db8::10")],
+)
+def test_who_comes_to_the_transparent_listener_by_itself_is_not_led_back_to_it(
+    pod: Namespace, inside: LoopThread, tmp_path: Path, listener: str, address: str
+) -> None:
+    pod.firewall(REDIRECT)
+
+    async def talk() -> bytes:
+        async with await connect(15001, address) as client:
+            client.send(b"\0\1\2\3\4\5\6\7")
+            return await client.read_all()
+
+    with proxy_in(pod, tmp_path / "proxy", listening("transparent", listener)) as proxy:
+        assert inside.run(talk()) == b""
+        (event,) = proxy.logged("connection_closed")
+    assert event["reason"] == "not_redirected"
+
+
 def test_a_stopped_proxy_leaves_redirected_clients_without_an_answer(
     redirected: RunningProxy, provider: Providers, inside: LoopThread, prompt: str
 ) -> None:

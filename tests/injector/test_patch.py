@@ -1,7 +1,9 @@
 """What the injector does to pods, and which it refuses."""
 
+import copy
 import itertools
 import json
+import re
 from pathlib import Path
 
 import jsonpatch
@@ -9,8 +11,9 @@ import pytest
 
 from config.load import SettingsLoader
 from proxy.injector import names
+from proxy.injector.document import section
 from proxy.injector.modes.redirect import rules
-from proxy.injector.patch import Skipped, inject
+from proxy.injector.patch import Injected, Skipped, inject
 from tests.injector.pods import HOSTS, injected, patched, plan, pod, refusal, variables
 
 MODES = ("hosts", "env", "redirect")
@@ -48,6 +51,24 @@ def test_defaults_that_a_server_filled_in_are_no_reason_for_another_patch() -> N
     made["spec"]["initContainers"][0] |= {"terminationMessagePath": "/dev/termination-log", "imagePullPolicy": "Always"}
     made["spec"]["initContainers"][0]["startupProbe"]["httpGet"]["scheme"] = "HTTP"
     assert injected(made).operations == ()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"command": ["sleep", "infinity"]},
+        {"envFrom": [{"configMapRef": {"name": "x"}}]},
+        {"lifecycle": {"postStart": {"exec": {"command": ["x"]}}}},
+        {"securityContext": {"capabilities": {"add": ["NET_RAW"], "drop": ["ALL"]}}},
+    ],
+)
+def test_a_sidecar_that_somebody_else_has_added_to_is_made_anew(more: dict) -> None:
+    made = patched(pod())
+    forged = copy.deepcopy(made)
+    container = forged["spec"]["initContainers"][0]
+    for key, value in more.items():
+        container[key] = {**container.get(key, {}), **value} if isinstance(value, dict) else value
+    assert patched(forged) == made
 
 
 def test_a_sidecar_of_older_settings_is_made_anew_in_its_place() -> None:
@@ -152,6 +173,7 @@ def test_annotations_say_mode_hosts_and_resources() -> None:
         ("hosts", "*.openai.azure.com", "exact host name"),
         ("hosts", "10.0.0.1", "exact host name"),
         ("exclude-cidrs", "10.0.0.0/99", "network"),
+        ("exclude-cidrs", "fd00::%0 } accept\n    tcp dport 443 accept\n    ip6 daddr { fd00::/64", "network"),
         ("system-store", "maybe", '"true" or "false"'),
         ("resources", "cpu=1", "must be JSON"),
         ("resources", '{"limits": {"gpu": "1"}}', "allowed: cpu, memory"),
@@ -251,6 +273,20 @@ def test_the_proxys_settings_reach_the_sidecar_and_are_not_expanded() -> None:
     assert told["A"] == "b"
 
 
+def _expanded(value: str) -> str:
+    """What a kubelet makes of a variable's value, where A is known to be `secret`."""
+    return re.sub(r"\$(\$|\(A\))", lambda found: "$" if found[1] == "$" else "secret", value)
+
+
+@pytest.mark.parametrize("text", ["$(A)", "$$(A)", "$$$(A)", "a$$b", "$"])
+def test_dollars_reach_the_sidecar_as_they_are(text: str) -> None:
+    owner = {"apiVersion": "v1", "kind": "Job", "name": text, "uid": "u", "controller": True}
+    made = patched(pod(metadata={"ownerReferences": [owner]}), plan(settings={"attribution": {"labels": {"a": text}}}))
+    told = variables(made["spec"]["initContainers"][0])
+    assert _expanded(told["SKINFLINT_ATTRIBUTION"]) == f'{{"labels":{{"a":"{text}"}}}}'
+    assert _expanded(told["SKINFLINT_ATTRIBUTION__LABELS__WORKLOAD"]) == f"Job/{text}"
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_proxy_takes_what_the_sidecar_is_told(mode: str) -> None:
     told = {"cache": {"sampling": "any"}, "upstream": {"retries": 1}, "workers": "auto"}
@@ -272,6 +308,17 @@ def test_the_proxy_takes_what_the_sidecar_is_told(mode: str) -> None:
 def test_pull_secrets_are_added_once() -> None:
     made = patched(pod(imagePullSecrets=[{"name": "mine"}]), plan(image_pull_secrets=["mine", "ours"]))
     assert made["spec"]["imagePullSecrets"] == [{"name": "mine"}, {"name": "ours"}]
+
+
+def test_a_pod_that_goes_deep_is_served_like_any_other() -> None:
+    deep: dict = {}
+    for _ in range(800):
+        deep = {"f:a": deep}
+    document = pod()
+    section(document, "metadata")["managedFields"] = [{"fieldsV1": deep}]
+    decision = inject(document, "shop", plan())
+    assert isinstance(decision, Injected)
+    assert decision.operations == injected(pod()).operations
 
 
 def test_many_warnings_are_cut_short() -> None:
