@@ -35,6 +35,7 @@ def test_each_case_of_the_matrix_is_understood(renderings: dict[str, Rendered], 
     assert settings.profile == "gateway"
     assert settings.destinations.allow == ("providers",)
     assert settings.destinations.private is False
+    assert settings.attribution.call_metric_labels == ("tenant",), "dashboards show tenants by it"
     grace = pod_of(rendered)["terminationGracePeriodSeconds"]
     assert grace >= settings.drain.linger_s + settings.drain.timeout_s + 5
 
@@ -87,7 +88,6 @@ def mark(rendered: Rendered) -> str:
     "values",
     [
         {"workers": 2},
-        {"listenHost": "[::]"},
         {"tls": {"enabled": True, "secretName": "t"}},
         {"settings": {"cache": {"disk": {"max_bytes": 0}}}},
         {"settings": {"cache": {"redis": {"prefix": "other"}}}},
