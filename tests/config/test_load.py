@@ -274,14 +274,6 @@ class TestFiles:
         assert loader.files == (file,)
 
 
-def test_files_for_redis_count_where_there_is_a_redis(home: Path) -> None:
-    (home / "skinflint.yaml").write_text("cache: {redis: {ca: none.pem}}\n")
-    url = {"SKINFLINT_CACHE__REDIS__URL": "rediss://cache"}
-    SettingsLoader(None, {}, {"HOME": str(home)}, "production").load()
-    with pytest.raises(SettingsError, match=r"cache\.redis\.ca: there is no file"):
-        SettingsLoader(None, {}, {"HOME": str(home), **url}, "production").load()
-
-
 def test_a_snapshot_says_where_values_come_from(home: Path) -> None:
     (home / "skinflint.yaml").write_text("cache:\n  ttl_s: 9\nlisteners:\n  - mode: hosts\n")
     environ = {"HOME": str(home), "SKINFLINT_LOG__LEVEL": "debug", "SKINFLINT_COLLAPSE": "{enabled: false}"}

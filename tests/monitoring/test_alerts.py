@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from tests.chart.helm import Helm
-from tests.monitoring.alerts import CASES, FURTHER, Case, Series
+from tests.monitoring.alerts import CASES, Case, Series
+from tests.monitoring.alerts_further import FURTHER
 from tests.monitoring.dashboards import CHART, queries
 from tests.monitoring.prometheus import needs_prometheus
 from tests.monitoring.rendered import all_rules, groups, rendered, rules
