@@ -53,16 +53,15 @@ def _files(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
         (("cost", "prices"), settings.cost.prices),
         (("cache", "key_file"), cache.key_file),
         (("cache", "encryption", "key_file"), cache.encryption.key_file),
-        (("cache", "redis", "password_file"), cache.redis.password_file),
-        (("cache", "redis", "ca"), cache.redis.ca),
-        (("cache", "redis", "certificate"), cache.redis.certificate),
-        (("cache", "redis", "key"), cache.redis.key),
     ]
+    if cache.redis.url is not None:  # where URL and files are of one Secret, both may be lacking together
+        named = ("password_file", "ca", "certificate", "key")
+        single += [(("cache", "redis", key), getattr(cache.redis, key)) for key in named]
     single += [(("access", "credentials"), settings.access.credentials)]
     for index, listener in enumerate(settings.listeners):
         if (tls := listener.tls) is not None:
-            named = (("certificate", tls.certificate), ("key", tls.key), ("client_ca", tls.client_ca))
-            single += [(("listeners", index, "tls", key), file) for key, file in named]
+            own = (("certificate", tls.certificate), ("key", tls.key), ("client_ca", tls.client_ca))
+            single += [(("listeners", index, "tls", key), file) for key, file in own]
     files += [(path, file) for path, file in single if file is not None]
     for path, file in files:
         if not file.is_file():

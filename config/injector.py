@@ -5,8 +5,9 @@ with its line. `settings` are the proxy's own settings for every sidecar, checke
 """
 
 import re
+from collections.abc import Iterator
 from ipaddress import ip_network
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -27,6 +28,10 @@ MODES: Final[tuple[Mode, ...]] = ("hosts", "env", "redirect")
 
 # What the injector says to each sidecar itself: nobody else may.
 RESERVED: Final = ("listeners", "admin", "data_dir", "trust_dir")
+
+# Where the injector's mounts are in a sidecar, and what stands there besides `secret_files`.
+FILES_DIR: Final = "/etc/skinflint"
+OWN_FOLDERS: Final = ("trust", "extra-ca")
 
 _HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 _QUANTITY: Final = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
@@ -78,11 +83,27 @@ def _variable(text: str) -> str:
     return text
 
 
+def _folder(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", text):
+        raise ValueError(f"must be small letters, digits and dashes, such as redis for {FILES_DIR}/redis")
+    if text in OWN_FOLDERS:
+        raise ValueError(f"is not free: {FILES_DIR}/{text} is the injector's own")
+    return text
+
+
+def _file_name(text: str) -> str:
+    if not re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", text) or text.startswith(".."):
+        raise ValueError("must be the name of a file, such as ca.crt")
+    return text
+
+
 type Amounts = Annotated[dict[str, str], AfterValidator(amounts)]
 type HostName = Annotated[str, AfterValidator(host_name)]
 type Cidr = Annotated[str, AfterValidator(cidr)]
 type LabelName = Annotated[str, AfterValidator(_label_name)]
 type VariableName = Annotated[str, AfterValidator(_variable)]
+type FolderName = Annotated[str, AfterValidator(_folder)]
+type FileName = Annotated[str, AfterValidator(_file_name)]
 type Port = Annotated[int, Field(ge=1024, le=65_535)]
 
 
@@ -92,6 +113,14 @@ class SecretKey(Section):
     name: Annotated[str, Field(min_length=1)]
     key: Annotated[str, Field(min_length=1)]
     optional: bool = False  # true: a namespace without it gets sidecars without the variable
+
+
+class SecretFiles(Section):
+    """A Secret in the pod's own namespace whose keys are files of the sidecar, and of no other container."""
+
+    name: Annotated[str, Field(min_length=1)]
+    items: dict[FileName, Annotated[str, Field(min_length=1)]] = {}  # file -> key; empty: each key is a file
+    optional: bool = False  # true: a namespace without it gets sidecars without the files
 
 
 class Resources(Section):
@@ -126,6 +155,7 @@ class InjectorSettings(Section):
     settings: Settings = Settings()  # of every sidecar
     env: dict[VariableName, str] = {}  # more variables of every sidecar
     secret_env: dict[VariableName, SecretKey] = {}  # the same, from Secrets: URLs with passwords belong here
+    secret_files: dict[FolderName, SecretFiles] = {}  # folder below /etc/skinflint -> what is in it
     resources: Resources = Resources()
     admin_host: Literal["0.0.0.0", "[::]"] = "0.0.0.0"  # noqa: S104 - the kubelet's probes come to the pod's address
     ports: Ports = Ports()
@@ -183,4 +213,32 @@ def _contradictions(settings: InjectorSettings) -> list[tuple[KeyPath, str]]:
         if without_password(value) != value:
             found.append((("env", name), "has a password, which pods would show; put it into secret_env"))
     both = sorted(settings.env.keys() & settings.secret_env.keys())
-    return [*found, *((("secret_env", name), "is also in env; keep one of them") for name in both)]
+    found += [(("secret_env", name), "is also in env; keep one of them") for name in both]
+    return [*found, *_files_that_are_not_there(settings)]
+
+
+def _files_that_are_not_there(settings: InjectorSettings) -> Iterator[tuple[KeyPath, str]]:
+    """Paths in our folders that no sidecar would have. What is elsewhere may be in its image."""
+    named: list[tuple[KeyPath, str]] = [(("env", name), value) for name, value in settings.env.items()]
+    named += [(("settings", *path), str(file)) for path, file in _paths(settings.settings.model_dump())]
+    for path, file in named:
+        place = PurePosixPath(file)
+        if not place.is_relative_to(FILES_DIR) or len(parts := place.relative_to(FILES_DIR).parts) == 0:
+            continue
+        if (secret := settings.secret_files.get(parts[0])) is None:
+            if parts[0] not in OWN_FOLDERS:
+                yield path, f"no sidecar has {file}: there is no secret_files.{parts[0]}"
+        elif secret.items and len(parts) > 1 and parts[1] not in secret.items:
+            yield path, f"no sidecar has {file}: secret_files.{parts[0]}.items has {', '.join(secret.items)}"
+
+
+def _paths(value: object, above: KeyPath = ()) -> Iterator[tuple[KeyPath, Path]]:
+    """Every path in what a section says."""
+    if isinstance(value, Path):
+        yield above, value
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            yield from _paths(below, (*above, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, below in enumerate(value):
+            yield from _paths(below, (*above, index))

@@ -27,6 +27,7 @@ Settings   YAML, every key of config/injector.py (InjectorSettings); only `image
                settings: {cache: {sampling: any}}           # the proxy's, without listeners, admin, data_dir, trust_dir
                env: {NAME: value}                           # of the sidecar
                secret_env: {SKINFLINT_LEDGER__URL: {name: skinflint, key: ledger-url, optional: false}}
+               secret_files: {redis: {name: skinflint, items: {ca.crt: redis-ca}}}  # files in /etc/skinflint/redis
                resources: {requests: {cpu: 100m, memory: 128Mi}, limits: {memory: 512Mi}}
                admin_host: 0.0.0.0                          # or "[::]"
                ports: {proxy: 19180, redirect: 19181, admin: 19190}

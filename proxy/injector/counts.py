@@ -1,8 +1,9 @@
-"""The webhook's metrics. Their labels have few values, all of them ours."""
+"""The webhook's metrics, and what its process uses. Their labels have few values, all of them ours."""
 
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 
@@ -12,6 +13,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.reviews = Counter(
             "skinflint_injector_reviews",
             "Reviews by outcome: injected, unchanged, skipped, refused, malformed, failed or busy.",

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from config.injector import FILES_DIR
+
 PREFIX: Final = "skinflint.dev/"
 INJECT_LABEL: Final = PREFIX + "inject"  # on a pod or its namespace; "false" on a pod keeps it as it is
 
@@ -23,11 +25,18 @@ DATA_VOLUME: Final = "skinflint-data"
 CA_VOLUME: Final = "skinflint-ca"
 TRUST_VOLUME: Final = "skinflint-trust"
 EXTRA_CA_VOLUME: Final = "skinflint-extra-ca"
+FILES_VOLUME: Final = "skinflint-files-"  # and the folder's name
 OWN_VOLUMES: Final = (DATA_VOLUME, CA_VOLUME, TRUST_VOLUME, EXTRA_CA_VOLUME)
 
 USER: Final = 1337  # of the image; redirect rules let its connections through
+ROOT_GROUP: Final = 0
 DATA_DIR: Final = "/var/lib/skinflint"
 CA_DIR: Final = DATA_DIR + "/ca"  # where the proxy keeps its authority's key
-TRUST_DIR: Final = "/etc/skinflint/trust"  # the same in every container: PHP's settings name the bundle by its path
-EXTRA_CA_DIR: Final = "/etc/skinflint/extra-ca"
+TRUST_DIR: Final = FILES_DIR + "/trust"  # the same in every container: PHP's settings name the bundle by its path
+EXTRA_CA_DIR: Final = FILES_DIR + "/extra-ca"
 EXTRA_CA_KEY: Final = "ca.crt"  # in the ConfigMap
+
+
+def is_own_volume(name: str) -> bool:
+    """May a volume of this name only be ours?"""
+    return name in OWN_VOLUMES or name.startswith(FILES_VOLUME)

@@ -90,7 +90,7 @@ def _injected(pod: Object, plan: Plan) -> Injected:
     draft = Draft(pod)
     warnings = [*unknown_annotations(pods.annotations(pod)), *_shared(pod)]
     _place_own_containers(draft, [*mode.before(), sidecar(pod, wanted, plan.settings, mode.listen)])
-    _place_volumes(draft, volumes.volumes(wanted.extra_ca))
+    _place_volumes(draft, volumes.volumes(wanted.extra_ca, plan.settings.secret_files))
     warnings += mode.change(draft)
     _place_pull_secrets(draft, plan.settings.image_pull_secrets)
     served = _serve_containers(draft, wanted, mode, plan.settings, warnings)
@@ -120,7 +120,7 @@ def _refusals(pod: Object, wanted: Wishes, settings: InjectorSettings) -> Iterat
             f"it was injected in mode {before or 'unknown'} and now asks for {wanted.mode}; "
             f"make it from its template, without annotation {names.STATUS}"
         )
-    if taken := [name for name in ours if name in (*names.OWN_CONTAINERS, *names.OWN_VOLUMES)]:
+    if taken := [name for name in ours if name in names.OWN_CONTAINERS or names.is_own_volume(name)]:
         yield f"names that Skinflint uses are taken: {', '.join(taken)}; rename them"
 
 

@@ -13,7 +13,7 @@ from config.environment import variable_name
 from config.injector import InjectorSettings
 from proxy.injector import names
 from proxy.injector.attribution import attribution, literal
-from proxy.injector.document import Json, Object
+from proxy.injector.document import Json, Object, section
 from proxy.injector.volumes import sidecar_mounts
 from proxy.injector.wishes import Wishes
 
@@ -46,13 +46,22 @@ def sidecar(pod: Object, wishes: Wishes, settings: InjectorSettings, listen: lis
         "startupProbe": _probe("/readyz", admin, period_s=1, failures=settings.startup_s),
         "livenessProbe": _probe("/livez", admin, period_s=10, failures=6),
         "resources": wishes.resources,
-        "securityContext": RESTRICTED,
+        "securityContext": _context(pod, settings),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": sidecar_mounts(wishes.extra_ca),
+        "volumeMounts": sidecar_mounts(wishes.extra_ca, settings.secret_files),
     }
     if settings.image_pull_policy is not None:
         container["imagePullPolicy"] = settings.image_pull_policy
     return container
+
+
+def _context(pod: Object, settings: InjectorSettings) -> Object:
+    """A Secret's files are of the pod's fsGroup, or of root's group. An fsGroup of our choice would change all volumes
+    of the pod, so where there is none the sidecar is of root's group, by which it may do nothing more."""
+    shared = section(section(pod, "spec"), "securityContext")
+    if not settings.secret_files or shared.get("fsGroup") is not None:
+        return RESTRICTED
+    return {**RESTRICTED, "runAsGroup": names.ROOT_GROUP}
 
 
 def _probe(path: str, port: int, *, period_s: int, failures: int) -> Object:

@@ -1,8 +1,15 @@
-"""The volumes of an injected pod: the key's, which the sidecar alone mounts, and the public files', which all do."""
+"""The volumes of an injected pod: the key's and the operator's Secrets, which the sidecar alone mounts, and the public
+files', which all do.
 
+Rules: files of Secrets are root's and of mode 0440, as checks of private keys want them (libpq's too). Who may read
+them is their group: the pod's fsGroup, or else root's, which is then the sidecar's (`sidecar.py`).
+"""
+
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
+from config.injector import FILES_DIR, SecretFiles
 from proxy.edge.trust import BUNDLE_FILE
 from proxy.injector import names
 from proxy.injector.document import Json, Object, covers, sections, text
@@ -16,7 +23,10 @@ SYSTEM_STORES: Final = (
 )
 
 
-def volumes(extra_ca: str) -> list[Object]:
+_SECRET_MODE: Final = 0o440
+
+
+def volumes(extra_ca: str, secret_files: Mapping[str, SecretFiles]) -> list[Object]:
     """What the pod gets. `extra_ca`: a ConfigMap with roots, or empty."""
     found: list[Object] = [
         {"name": names.DATA_VOLUME, "emptyDir": {}},
@@ -26,10 +36,17 @@ def volumes(extra_ca: str) -> list[Object]:
     if extra_ca:
         items: list[Json] = [{"key": names.EXTRA_CA_KEY, "path": names.EXTRA_CA_KEY}]
         found.append({"name": names.EXTRA_CA_VOLUME, "configMap": {"name": extra_ca, "items": items}})
-    return found
+    return [*found, *(_secret(folder, files) for folder, files in secret_files.items())]
 
 
-def sidecar_mounts(extra_ca: str) -> list[Json]:
+def _secret(folder: str, files: SecretFiles) -> Object:
+    volume: Object = {"secretName": files.name, "optional": files.optional, "defaultMode": _SECRET_MODE}
+    if files.items:
+        volume["items"] = [{"key": key, "path": file} for file, key in files.items.items()]
+    return {"name": names.FILES_VOLUME + folder, "secret": volume}
+
+
+def sidecar_mounts(extra_ca: str, secret_files: Mapping[str, SecretFiles]) -> list[Json]:
     """What the sidecar mounts. Its root file system is read-only."""
     found: list[Json] = [
         {"name": names.DATA_VOLUME, "mountPath": names.DATA_DIR},
@@ -38,7 +55,12 @@ def sidecar_mounts(extra_ca: str) -> list[Json]:
     ]
     if extra_ca:
         found.append({"name": names.EXTRA_CA_VOLUME, "mountPath": names.EXTRA_CA_DIR, "readOnly": True})
-    return found
+    # Whole folders: the kubelet renews no single files.
+    secrets: list[Json] = [
+        {"name": names.FILES_VOLUME + folder, "mountPath": f"{FILES_DIR}/{folder}", "readOnly": True}
+        for folder in secret_files
+    ]
+    return found + secrets
 
 
 def additions(name: str, container: Object, system_store: bool) -> tuple[list[Json], list[str]]:

@@ -2,15 +2,18 @@
 
 Rules: what a call cost is what the proxy says of it (`x-skinflint-cost-usd`). Where it says nothing, as for streams,
 and while it is under way, it counts as much as the dearest so far, and at least ASSUMED_USD: no call is begun that
-could exceed the budget by that reckoning. No credential is ever shown: not in errors, not in repr.
+could exceed the budget by that reckoning. No credential is ever shown: not in errors, not in repr. A proxy that does
+not know who asks (407) is asked no more.
 """
 
+import base64
 import http.client
 import queue
 import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,7 @@ from proxy.load.destination import Origin, origin_from
 
 ASSUMED_USD: Final = 0.01
 _TIMEOUT_S: Final = 600.0
+_UNKNOWN: Final = "Tunnel connection failed: 407"  # as http.client says it
 _COSTS_NOTHING: Final = ("hit", "collapsed")
 
 
@@ -67,6 +71,22 @@ def read_request(line: bytes, base_url: str | None, fields: Mapping[str, str]) -
     return WarmRequest(origin, method.upper(), headers, content)
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Through which proxy, whose root is trusted, and how it knows us: `Proxy-Authorization`, empty for not at all."""
+
+    proxy: tuple[str, int]
+    ca: Path
+    authorization: str = field(default="", repr=False)
+
+
+def authorization(token: str) -> str:
+    """Proxy-Authorization for `TOKEN` or `TENANT:TOKEN`. Raises ValueError, without the token."""
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("must be one line, TOKEN or TENANT:TOKEN")
+    return f"Basic {base64.b64encode(token.encode()).decode()}" if ":" in token else f"Bearer {token}"
+
+
 class Budget:
     """What may still be begun. Safe from any thread."""
 
@@ -107,12 +127,12 @@ class Budget:
 class Warming:
     """See the module."""
 
-    def __init__(
-        self, requests: list[WarmRequest], proxy: tuple[str, int], ca: Path, concurrency: int, budget_usd: float | None
-    ) -> None:
+    def __init__(self, requests: list[WarmRequest], way: Way, concurrency: int, budget_usd: float | None) -> None:
         self.requests = requests
-        self._proxy = proxy
-        self._trust = ssl.create_default_context(cafile=str(ca))
+        self.is_unknown = False  # the proxy does not know who asks
+        self._way = way
+        self._own_fields = {"Proxy-Authorization": way.authorization} if way.authorization else {}
+        self._trust = ssl.create_default_context(cafile=str(way.ca))
         self._concurrency = min(concurrency, len(requests))
         self._budget = Budget(budget_usd)
         self._waiting: queue.SimpleQueue[WarmRequest] = queue.SimpleQueue()
@@ -159,27 +179,40 @@ class Warming:
         outcome = "failed"
         try:
             connection = connections.get(place) or connections.setdefault(place, self._connect(request.origin))
-            connection.request(request.method, self._target(request.origin), request.body, dict(request.headers))
-            response = connection.getresponse()
-            response.read()
+            response = self._asked(request, connection)
             said = response.headers.get("x-skinflint-cache", "")
             paid = 0.0 if said in _COSTS_NOTHING else _cost(response.headers.get("x-skinflint-cost-usd"))
             if 200 <= response.status < 300:
                 outcome = "hits" if said in _COSTS_NOTHING else "misses"
-        except (OSError, http.client.HTTPException, ValueError):
+        except (OSError, http.client.HTTPException, ValueError) as failure:
             if (broken := connections.pop(place, None)) is not None:
                 broken.close()
             paid = None  # it may have been charged
+            if _UNKNOWN in str(failure):
+                paid = 0.0
+                self.is_unknown = True
+                self._over.set()
         self._budget.settle(paid)
         with self._lock:
             self._counts[outcome] += 1
 
+    def _asked(self, request: WarmRequest, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        """The answer, read to its end. Raises OSError, with _UNKNOWN in it, where the proxy does not know us."""
+        is_plain = request.origin.scheme == "http"
+        fields = {**request.headers, **(self._own_fields if is_plain else {})}
+        connection.request(request.method, self._target(request.origin), request.body, fields)
+        response = connection.getresponse()
+        response.read()
+        if is_plain and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            raise OSError(_UNKNOWN)
+        return response
+
     def _connect(self, origin: Origin) -> http.client.HTTPConnection:
-        host, port = self._proxy
+        host, port = self._way.proxy
         if origin.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
         connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=self._trust)
-        connection.set_tunnel(origin.host, origin.port)
+        connection.set_tunnel(origin.host, origin.port, self._own_fields)
         return connection
 
     @staticmethod

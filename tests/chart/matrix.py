@@ -50,7 +50,19 @@ INJECTOR: Final[dict[str, Values]] = {
     "defaults": {},
     "one replica": injector(replicas=1),
     "no budget": injector(podDisruptionBudget={"enabled": False}),
-    "IPv6 only": {"injector": {"listenHost": "[::]"}, "sidecar": {"adminHost": "[::]"}},
+    "IPv6 only": {"listenHost": "[::]"},
+    "stores of sidecars": {
+        "redis": {
+            "sidecars": {
+                "secretName": "redis",
+                "passwordKey": "password",
+                "caKey": "ca",
+                "certificateKey": "crt",
+                "privateKeyKey": "key",
+            }
+        },
+        "postgresql": {"sidecars": {"secretName": "pg", "caKey": "ca", "optional": True}},
+    },
     "default service account": injector(serviceAccount={"create": False}),
     "dressed": injector(**_DRESSED, service={"annotations": {"a": "b"}}),
     "network policy": injector(networkPolicy={"enabled": True}),
@@ -92,7 +104,7 @@ GATEWAY: Final[dict[str, Values]] = {
         env={"SKINFLINT_LOG__LEVEL": "debug"},
         secretEnv={"SKINFLINT_UPSTREAM__PROXY": {"name": "p", "key": "url"}},
     ),
-    "gateway of IPv6": gateway(listenHost="[::]", workers="auto"),
+    "gateway of IPv6": {**gateway(workers="auto"), "listenHost": "[::]"},
     "one replica, own claim": gateway(replicas=1, data={"kind": "claim", "claimName": "mine"}),
     "ephemeral claims": gateway(data={"kind": "ephemeral", "storageClassName": "fast", "size": "20Gi"}),
     "further volumes": gateway(
@@ -171,7 +183,15 @@ GATEWAY: Final[dict[str, Values]] = {
                 "privateKeyKey": "key",
             }
         },
-        "postgresql": {"gateway": {"secretName": "pg", "caKey": "ca"}},
+        "postgresql": {
+            "gateway": {
+                "secretName": "pg",
+                "passwordKey": "password",
+                "caKey": "ca",
+                "certificateKey": "crt",
+                "privateKeyKey": "key",
+            }
+        },
     },
     "both": {
         "gateway": {"enabled": True},

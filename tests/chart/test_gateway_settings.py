@@ -35,6 +35,7 @@ def test_each_case_of_the_matrix_is_understood(renderings: dict[str, Rendered], 
     assert settings.profile == "gateway"
     assert settings.destinations.allow == ("providers",)
     assert settings.destinations.private is False
+    assert settings.attribution.call_metric_labels == ("tenant",), "dashboards show tenants by it"
     grace = pod_of(rendered)["terminationGracePeriodSeconds"]
     assert grace >= settings.drain.linger_s + settings.drain.timeout_s + 5
 
@@ -55,6 +56,23 @@ def test_files_and_variables_become_settings(renderings: dict[str, Rendered], tm
     by_node = loaded(renderings["known by pod, on each node"], tmp_path).access.kubernetes
     assert (by_node.enabled, by_node.node) == (True, "http://filled.in")
     assert loaded(renderings["known by pod"], tmp_path).access.kubernetes.node is None
+
+
+def test_one_value_is_for_clusters_of_ipv6_alone(renderings: dict[str, Rendered], tmp_path: Path) -> None:
+    settings = loaded(renderings["gateway of IPv6"], tmp_path)
+    addresses = [settings.admin.address, *(listener.address for listener in settings.listeners)]
+    assert addresses == ["[::]:9190", "[::]:3128"]
+
+
+def test_files_of_postgresql_are_where_libpq_is_told(renderings: dict[str, Rendered]) -> None:
+    rendered = renderings["stores"]
+    told = {name: value for name, value in environment(rendered).items() if name.startswith("PGSSL")}
+    folder = "/etc/skinflint/postgresql"
+    files = {"PGSSLROOTCERT": f"{folder}/ca.crt", "PGSSLCERT": f"{folder}/tls.crt", "PGSSLKEY": f"{folder}/tls.key"}
+    assert told == files
+    volume = next(each for each in pod_of(rendered)["volumes"] if each["name"] == "postgresql")
+    assert {item["path"] for item in volume["secret"]["items"]} == {"ca.crt", "tls.crt", "tls.key"}
+    assert "PGPASSWORD" in environment(rendered)
 
 
 def test_settings_of_ones_own_are_kept_beside_the_charts(helm: Helm, tmp_path: Path) -> None:
@@ -87,7 +105,6 @@ def mark(rendered: Rendered) -> str:
     "values",
     [
         {"workers": 2},
-        {"listenHost": "[::]"},
         {"tls": {"enabled": True, "secretName": "t"}},
         {"settings": {"cache": {"disk": {"max_bytes": 0}}}},
         {"settings": {"cache": {"redis": {"prefix": "other"}}}},

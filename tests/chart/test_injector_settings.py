@@ -41,18 +41,28 @@ SAID: dict[str, tuple[Values, object]] = {
     ),
     "env": ({"env": {"SKINFLINT_LOG__LEVEL": "debug", "N": "1"}}, {"SKINFLINT_LOG__LEVEL": "debug", "N": "1"}),
     "secret_env": ({"secretEnv": {"A": {"name": "n", "key": "k"}}}, {"A": {"name": "n", "key": "k"}}),
+    "secret_files": (
+        {"secretFiles": {"redis": {"name": "n", "items": {"ca.crt": "k"}}, "whole": {"name": "m", "optional": True}}},
+        {"redis": {"name": "n", "items": {"ca.crt": "k"}}, "whole": {"name": "m", "optional": True}},
+    ),
     "resources": (
         {"resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi", "cpu": "2"}}},
         {"requests": {"cpu": "1", "memory": "128Mi"}, "limits": {"memory": "1Gi", "cpu": "2"}},
     ),
-    "admin_host": ({"adminHost": "[::]"}, "[::]"),
     "ports": ({"ports": {"admin": 20001}}, {"admin": 20001}),
     "startup_s": ({"startupSeconds": 60}, 60),
 }
 
 
 def test_every_key_of_the_injectors_settings_can_be_said() -> None:
-    assert SAID.keys() == InjectorSettings.model_fields.keys()
+    assert SAID.keys() | {"admin_host"} == InjectorSettings.model_fields.keys()
+
+
+def test_one_value_is_for_clusters_of_ipv6_alone(renderings: dict[str, Rendered], tmp_path: Path) -> None:
+    rendered = renderings["IPv6 only"]
+    assert loaded(rendered, tmp_path).admin_host == "[::]"
+    arguments = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--listen=[::]:8443" in arguments
 
 
 def test_defaults_are_the_injectors_own(helm: Helm, tmp_path: Path) -> None:
@@ -72,8 +82,8 @@ def test_each_case_of_the_matrix_is_understood(renderings: dict[str, Rendered], 
 
 
 def test_every_combination_is_understood(helm: Helm, tmp_path: Path) -> None:
-    keys = ("mode", "ipv6", "systemStore", "adminHost", "hosts")
-    choices = (("hosts", "env", "redirect"), (True, False), (True, False), ("0.0.0.0", "[::]"), ([], ["a.example.com"]))
+    keys = ("mode", "ipv6", "systemStore", "hosts")
+    choices = (("hosts", "env", "redirect"), (True, False), (True, False), ([], ["a.example.com"]))
     for chosen in itertools.product(*choices):
         values = dict(zip(keys, chosen, strict=True))
         settings = loaded(helm.render({"injector": QUICK, "sidecar": values}), tmp_path)
@@ -92,6 +102,29 @@ def test_stores_that_are_referred_to_reach_sidecars_as_variables_from_secrets(he
         "SKINFLINT_CACHE__REDIS__URL": {"name": "redis", "key": "where", "optional": True},
         "SKINFLINT_LEDGER__URL": {"name": "pg", "key": "url", "optional": False},
     }
+
+
+def test_files_of_stores_reach_sidecars_where_their_settings_look_for_them(
+    renderings: dict[str, Rendered], tmp_path: Path
+) -> None:
+    settings = loaded(renderings["stores of sidecars"], tmp_path)
+    files = {"password": "password", "ca.crt": "ca", "tls.crt": "crt", "tls.key": "key"}
+    assert {name: each.model_dump() for name, each in settings.secret_files.items()} == {
+        "redis": {"name": "redis", "items": files, "optional": False},
+        "postgresql": {"name": "pg", "items": {"ca.crt": "ca"}, "optional": True},
+    }
+    redis = settings.settings.cache.redis
+    named = [redis.password_file, redis.ca, redis.certificate, redis.key]
+    assert named == [Path("/etc/skinflint/redis", name) for name in files]
+    assert settings.env == {"PGSSLROOTCERT": "/etc/skinflint/postgresql/ca.crt"}
+
+
+def test_a_password_for_postgresql_is_a_variable_as_libpq_refuses_files_of_a_group(helm: Helm, tmp_path: Path) -> None:
+    keys = {"secretName": "pg", "passwordKey": "pw", "certificateKey": "crt", "privateKeyKey": "key"}
+    settings = loaded(helm.render({"injector": QUICK, "postgresql": {"sidecars": keys}}), tmp_path)
+    assert settings.secret_env["PGPASSWORD"].key == "pw"
+    assert settings.secret_files["postgresql"].items == {"tls.crt": "crt", "tls.key": "key"}
+    assert settings.env["PGSSLKEY"] == "/etc/skinflint/postgresql/tls.key"
 
 
 def test_settings_change_no_pod_of_the_injector_since_it_takes_them_live(helm: Helm) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from config.metric_labels import RESERVED
 from tests.chart.helm import CHART, Helm, RefusedError, Values
 from tests.chart.matrix import ALL, PEM, gateway, injector, webhook
 from tests.support.processes import ROOT
@@ -52,6 +53,11 @@ def test_the_schema_and_the_values_have_the_same_keys(helm: Helm) -> None:
     assert {path for path in keys(helm.default_values()) if is_ours(path)} == known - {"global"}
 
 
+def test_names_of_labels_that_metrics_use_themselves_are_those_that_the_proxy_refuses(helm: Helm) -> None:
+    names = helm.schema()["properties"]["sidecar"]["properties"]["labels"]["propertyNames"]
+    assert names["not"]["enum"] == sorted(RESERVED)
+
+
 def test_unknown_keys_are_refused_everywhere(helm: Helm) -> None:
     schema = helm.schema()
     for path, below in [("", schema), *properties(schema, schema)]:
@@ -76,6 +82,10 @@ def test_unknown_keys_are_refused_everywhere(helm: Helm) -> None:
         ({"sidecar": {"ports": {"admin": 80}}}, "at '/sidecar/ports/admin': minimum: got 80, want 1,024"),
         ({"sidecar": {"resources": {"limits": {"memory": "lots"}}}}, "at '/sidecar/resources/limits/memory'"),
         ({"sidecar": {"secretEnv": {"A": {"name": "n"}}}}, "missing property 'key'"),
+        ({"sidecar": {"labels": {"model": "x"}}}, "invalid propertyName 'model'"),
+        ({"sidecar": {"secretFiles": {"trust": {"name": "n"}}}}, "invalid propertyName 'trust'"),
+        ({"sidecar": {"secretFiles": {"a": {"name": "n", "items": {"../a": "k"}}}}}, "invalid propertyName '../a'"),
+        ({"listenHost": "::"}, "at '/listenHost': value must be one of '0.0.0.0', '[::]'"),
         ({"sidecar": {"startupSeconds": 1}}, "at '/sidecar/startupSeconds': minimum: got 1, want 5"),
         (gateway(workers="many"), "value must be 'auto'"),
         (gateway(kind="StatefulSet"), "value must be one of 'Deployment', 'DaemonSet'"),
@@ -202,6 +212,28 @@ def existing(**values: object) -> Values:
             "redis.gateway.certificateKey, redis.gateway.privateKeyKey: both or none",
         ),
         ({**gateway(), "postgresql": {"gateway": {"caKey": "ca"}}}, "postgresql.gateway.caKey: is a key of"),
+        (
+            {"redis": {"sidecars": {"passwordKey": "p"}}},
+            "redis.sidecars.passwordKey: is a key of",
+        ),
+        (
+            {"postgresql": {"sidecars": {"secretName": "s", "privateKeyKey": "k"}}},
+            "postgresql.sidecars.certificateKey, postgresql.sidecars.privateKeyKey: both or none",
+        ),
+        (
+            {
+                "sidecar": {"settings": {"cache": {"redis": {"ca": "/opt/ca"}}}},
+                "redis": {"sidecars": {"secretName": "s", "caKey": "ca"}},
+            },
+            "sidecar.settings.cache.redis.ca: is said by the chart; redis.sidecars has it",
+        ),
+        (
+            {
+                "sidecar": {"secretFiles": {"redis": {"name": "s"}}},
+                "redis": {"sidecars": {"secretName": "s", "caKey": "ca"}},
+            },
+            "sidecar.secretFiles.redis: is the folder of redis.sidecars; give it another name",
+        ),
     ],
 )
 def test_what_contradicts_itself_is_refused_with_its_name(helm: Helm, values: Values, said: str) -> None:

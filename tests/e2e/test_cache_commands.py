@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from proxy.cli import app
 from tests.conftest import MakeProxy
 from tests.e2e.calls import CHAT, ask, chat, said
+from tests.e2e.gateway_calls import Tenants
 from tests.support.background import Providers
 from tests.support.running import RunningProxy
 
@@ -101,6 +102,44 @@ async def test_requests_of_a_file_are_asked_once(own: RunningProxy, provider: Pr
     assert told(own, "warm", str(file), "--yes", "--budget-usd", "0.005") == {
         "hits": 0, "misses": 0, "failed": 0, "not_sent": 3, "spent_usd": 0, "cost_unknown": 0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["{token}", "team-a:{token}\n"])
+async def test_a_proxy_that_demands_a_token_is_warmed_with_one(
+    make_proxy: MakeProxy, provider: Providers, tmp_path: Path, form: str
+) -> None:
+    tenants = Tenants(tmp_path / "credentials", "team-a")
+    proxy = make_proxy(provider, {"access": {"credentials": str(tenants.file)}})
+    key = {"Authorization": "Bearer sk-x"}
+    lines = [
+        {"url": f"https://api.openai.com{CHAT}", "headers": key, "body": orjson.loads(chat(text))}
+        for text in ("one", "two")
+    ]
+    asks, token = tmp_path / "asks.jsonl", tmp_path / "token"
+    asks.write_bytes(b"\n".join(orjson.dumps(line) for line in lines))
+    plain = tmp_path / "plain.jsonl"
+    plain.write_bytes(orjson.dumps({"url": "http://api.openai.com/v1/models", "method": "GET"}))
+    for file in (asks, plain):
+        refused = cache(proxy, "warm", str(file), "--yes", "--concurrency", "1")
+        assert (refused.exit_code, "the proxy demands a token: --token-file" in refused.stderr) == (1, True)
+    token.write_text("not-a-token")
+    wrong = cache(proxy, "warm", str(asks), "--yes", "--token-file", str(token))
+    assert (wrong.exit_code, "the proxy refuses this token" in wrong.stderr) == (1, True)
+    assert provider.count(path=CHAT) == 0
+    token.write_text(form.format(token=tenants.tokens["team-a"]))
+    summary = told(proxy, "warm", str(asks), "--yes", "--token-file", str(token))
+    assert isinstance(summary, dict)
+    assert (summary["misses"], summary["failed"]) == (2, 0)
+
+
+@pytest.mark.parametrize("text", ["", "two words", "two\nlines", "kl\u00e4ng"])
+async def test_a_file_without_a_token_is_refused_and_not_shown(own: RunningProxy, tmp_path: Path, text: str) -> None:
+    asks, token = tmp_path / "asks.jsonl", tmp_path / "token"
+    asks.write_bytes(orjson.dumps({"url": f"https://api.openai.com{CHAT}", "body": {}}))
+    token.write_text(text)
+    result = cache(own, "warm", str(asks), "--yes", "--token-file", str(token))
+    assert (result.exit_code, "must be one line, TOKEN or TENANT:TOKEN" in result.stderr) == (2, True)
+    assert not text or text not in result.output
 
 
 async def test_an_invalidated_answer_is_asked_for_anew(own: RunningProxy, provider: Providers) -> None:

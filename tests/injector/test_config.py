@@ -45,6 +45,22 @@ def test_an_image_is_all_that_is_needed(tmp_path: Path) -> None:
         ("image: a\nsettings: {data_dir: /x}", "injector.yaml:2: settings.data_dir: is said by the injector"),
         ("image: a\nsettings: {ledger: {url: 'postgresql://u:hush@db/x'}}", "secret_env, as SKINFLINT_LEDGER__URL"),
         ("image: a\nenv: {SKINFLINT_ADMIN__ADDRESS: x}", "env.SKINFLINT_ADMIN__ADDRESS: is said by the injector"),
+        ("image: a\nsecret_files: {Redis: {name: n}}", "small letters, digits and dashes"),
+        ("image: a\nsecret_files: {trust: {name: n}}", "/etc/skinflint/trust is the injector's own"),
+        ("image: a\nsecret_files: {redis: {name: n, items: {../ca: k}}}", "must be the name of a file"),
+        ("image: a\nsecret_files: {redis: {key: k}}", "secret_files.redis.name: is required"),
+        (
+            "image: a\nsettings: {cache: {key_file: /etc/skinflint/keys/key}}",
+            "injector.yaml:2: settings.cache.key_file: no sidecar has /etc/skinflint/keys/key: there is no secret",
+        ),
+        (
+            "image: a\nsecret_files: {r: {name: n, items: {a: k}}}\nsettings: {cache: {key_file: /etc/skinflint/r/b}}",
+            "injector.yaml:3: settings.cache.key_file: no sidecar has /etc/skinflint/r/b: secret_files.r.items has a",
+        ),
+        (
+            "image: a\nenv: {PGSSLROOTCERT: /etc/skinflint/pg/ca.crt}",
+            "env.PGSSLROOTCERT: no sidecar has /etc/skinflint/pg/ca.crt",
+        ),
         ("[", "not valid YAML"),
     ],
 )
@@ -53,6 +69,18 @@ def test_a_mistake_is_said_with_its_place_and_what_is_allowed(tmp_path: Path, te
         load(tmp_path, text)
     assert said in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+def test_settings_may_name_what_a_secret_brings_and_what_is_elsewhere(tmp_path: Path) -> None:
+    text = """
+image: a
+secret_files: {redis: {name: n, items: {ca.crt: k}}, whole: {name: n}}
+env: {NODE_EXTRA_CA_CERTS: /etc/skinflint/extra-ca/ca.crt}
+settings:
+  ca_dir: /etc/skinflint/whole
+  cache: {key_file: /etc/skinflint/whole/key, redis: {ca: /etc/skinflint/redis/ca.crt, key: /opt/key.pem}}
+"""
+    assert load(tmp_path, text).secret_files["redis"].items == {"ca.crt": "k"}
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

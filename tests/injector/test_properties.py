@@ -70,7 +70,7 @@ def _nothing_else_changed(before: dict, after: dict) -> None:
     spec["initContainers"] = [each for each in spec["initContainers"] if each["name"] not in names.OWN_CONTAINERS]
     if not spec["initContainers"] and "initContainers" not in before["spec"]:
         del spec["initContainers"]
-    spec["volumes"] = [each for each in spec["volumes"] if each["name"] not in names.OWN_VOLUMES]
+    spec["volumes"] = [each for each in spec["volumes"] if not names.is_own_volume(each["name"])]
     spec.pop("securityContext", None)
     _aliases_only_grew(before["spec"].get("hostAliases", []), spec.pop("hostAliases", []))
     for key in ("initContainers", "containers"):

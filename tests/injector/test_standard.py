@@ -12,7 +12,7 @@ VOLUMES = {"configMap", "emptyDir", "secret", "projected", "downwardAPI", "csi",
 @pytest.mark.parametrize("mode", ["hosts", "env"])
 def test_a_restricted_pod_stays_restricted(mode: str) -> None:
     annotations = {"skinflint.dev/extra-ca-configmap": "c", "skinflint.dev/system-store": "true"}
-    spec = patched(pod(annotations=annotations), plan(mode=mode))["spec"]
+    spec = patched(pod(annotations=annotations), plan(mode=mode, secret_files={"redis": {"name": "s"}}))["spec"]
     assert {each["name"] for each in spec.get("securityContext", {}).get("sysctls", [])} <= SYSCTLS
     for volume in spec["volumes"]:
         assert volume.keys() - {"name"} <= VOLUMES

@@ -133,6 +133,7 @@ async def test_probes_and_metrics_are_on_the_same_port(tmp_path: Path) -> None:
         assert status == 200
         assert 'skinflint_injector_reviews_total{outcome="injected"} 1.0' in text
         assert "skinflint_injector_certificate_expiry_timestamp_seconds" in text
+        assert "process_resident_memory_bytes" in text
         server.webhook.announce_stop()
         assert (await server.ask("GET", "/readyz"))[0] == 503
         assert (await server.review({}))["allowed"] is True

@@ -14,9 +14,9 @@ from proxy.injector.document import Object
 from tests.kubernetes.clients import Clients, build
 from tests.kubernetes.internet import Internet, internet
 from tests.kubernetes.kubelet import Node, RunningPod, applied
-from tests.kubernetes.network import network
+from tests.kubernetes.network import Network, network
 from tests.kubernetes.pods import EXTRA_CA, images
-from tests.kubernetes.variables import Secrets
+from tests.kubernetes.volumes import Secrets
 from tests.support.netns import lacking
 
 _numbers = itertools.count()
@@ -35,6 +35,7 @@ class Applied:
         return sum(prompt.encode() in call.body for call in list(self.internet.provider.calls))
 
 
+type Outside = tuple[Network, Internet]
 type Apply = Callable[..., AbstractContextManager[Applied]]
 
 
@@ -56,24 +57,35 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def outside(authority: Certificates) -> Iterator[Outside]:
+    """For pods that come one after another to the same place: `apply(document, outside=outside)`."""
+    with network(f"k{next(_numbers)}") as between, internet(between.internet, authority) as found:
+        yield between, found
+
+
+@pytest.fixture(scope="module")
 def apply(authority: Certificates, programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Apply:
     """Applies a pod: `with apply(document) as made:`. `families="6"`: in a cluster that has IPv6 alone.
 
-    `secrets`: those of the pod's namespace.
+    `secrets`: those of the pod's namespace. `outside`: where it is applied; otherwise it has a place of its own.
     """
 
     @contextlib.contextmanager
-    def made(document: Object, families: str = "46", secrets: Secrets | None = None) -> Iterator[Applied]:
+    def made(
+        document: Object, families: str = "46", secrets: Secrets | None = None, outside: Outside | None = None
+    ) -> Iterator[Applied]:
         directory = tmp_path_factory.mktemp("node")
-        with (
-            network(f"k{next(_numbers)}", families) as between,
-            internet(between.internet, authority) as outside,
-        ):
+        with contextlib.ExitStack() as own:
+            if outside is None:
+                between = own.enter_context(network(f"k{next(_numbers)}", families))
+                found = own.enter_context(internet(between.internet, authority))
+            else:
+                between, found = outside
             roots = {EXTRA_CA: {"ca.crt": authority.ca.read_text()}}
             node = Node(between, images(programs), directory, roots, secrets or {})
             with applied(document, node) as pod, contextlib.ExitStack() as stack:
                 clients = Clients(pod, programs, directory)
                 stack.callback(clients.close)
-                yield Applied(pod, outside, clients)
+                yield Applied(pod, found, clients)
 
     return made

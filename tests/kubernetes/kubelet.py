@@ -17,8 +17,8 @@ from tests.kubernetes.identity import setpriv
 from tests.kubernetes.network import Network
 from tests.kubernetes.probes import probe
 from tests.kubernetes.rootfs import Image, script
-from tests.kubernetes.variables import Secrets, expanded, variables
-from tests.kubernetes.volumes import ConfigMaps, volumes
+from tests.kubernetes.variables import expanded, variables
+from tests.kubernetes.volumes import ConfigMaps, Secrets, volumes
 from tests.support.processes import RunningProcess, running, wait_until
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp"}
@@ -144,7 +144,7 @@ def applied(pod: Object, node: Node) -> Iterator[RunningPod]:
     for each in sections(section(spec, "securityContext"), "sysctls"):
         path = "/proc/sys/" + text(each, "name").replace(".", "/")
         node.network.pod.run("sh", "-c", 'printf %s "$1" > "$2"', "sh", text(each, "value"), path)
-    with volumes(pod, node.directory / "volumes", node.config_maps) as mounted:
+    with volumes(pod, node.directory / "volumes", node.config_maps, node.secrets) as mounted:
         made = RunningPod(pod, node, mounted)
         try:
             for each in sections(spec, "initContainers"):

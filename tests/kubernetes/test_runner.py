@@ -1,5 +1,6 @@
 """The runner's own rules: variables as the kubelet makes them, files as it mounts them, users as runtimes do."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,31 @@ def test_a_config_map_is_exchanged_as_a_whole(tmp_path: Path) -> None:
         assert sorted(each.name for each in made["roots"].iterdir() if not each.name.startswith("..")) == ["ca.crt"]
         assert (made["roots"] / "ca.crt").readlink() == Path("..data/ca.crt")
         assert (made["roots"] / "ca.crt").read_text() == "pem"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(("context", "group"), [({}, 0), ({"fsGroup": 3000}, 3000)])
+def test_a_secrets_files_are_roots_and_of_the_pods_group(tmp_path: Path, context: dict, group: int) -> None:
+    secret = {"secretName": "ours", "defaultMode": 0o440, "items": [{"key": "k", "path": "tls.key"}]}
+    document = pod(securityContext=context, volumes=[{"name": "keys", "secret": secret}])
+    with volumes(document, tmp_path, {}, {"ours": {"k": "hidden", "other": ""}}) as made:
+        file = made["keys"] / "tls.key"
+        found = file.stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (0, group, 0o440)
+        assert file.read_text() == "hidden"
+        assert not (made["keys"] / "other").exists()
+    assert not file.exists()
+
+
+def test_a_secret_that_is_not_there_keeps_a_pod_from_starting_unless_it_is_optional(tmp_path: Path) -> None:
+    secret = {"secretName": "none", "items": [{"key": "k", "path": "f"}]}
+    with (
+        pytest.raises(AssertionError, match="there is no secret none"),
+        volumes(pod(volumes=[{"name": "v", "secret": secret}]), tmp_path / "a", {}),
+    ):
+        pass
+    with volumes(pod(volumes=[{"name": "v", "secret": {**secret, "optional": True}}]), tmp_path / "b", {}) as made:
+        assert not (made["v"] / "f").exists()
 
 
 def test_a_part_that_is_not_there_yet_is_mounted_as_an_empty_folder(tmp_path: Path) -> None:

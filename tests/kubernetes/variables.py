@@ -8,8 +8,7 @@ import re
 from collections.abc import Mapping
 
 from proxy.injector.document import Object, section, sections, text
-
-type Secrets = Mapping[str, Mapping[str, str]]
+from tests.kubernetes.volumes import Secrets
 
 # What every container of a cluster is told of the API server.
 SERVICES: Mapping[str, str] = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}

@@ -1,9 +1,11 @@
 """What is read of a file of requests, and what a budget lets begin."""
 
+from pathlib import Path
+
 import orjson
 import pytest
 
-from proxy.load.warming import ASSUMED_USD, Budget, read_request
+from proxy.load.warming import ASSUMED_USD, Budget, Way, authorization, read_request
 
 
 def line(**fields: object) -> bytes:
@@ -53,3 +55,9 @@ def test_a_budget_reckons_with_what_is_under_way() -> None:
 def test_without_a_budget_there_is_no_end() -> None:
     budget = Budget(None)
     assert all(budget.begin() for _ in range(100))
+
+
+def test_a_token_alone_is_a_bearers_and_with_a_tenant_it_is_basic() -> None:
+    assert authorization("abc") == "Bearer abc"
+    assert authorization("team-a:abc") == "Basic dGVhbS1hOmFiYw=="
+    assert "abc" not in repr(Way(("127.0.0.1", 1), Path("ca.pem"), authorization("abc")))

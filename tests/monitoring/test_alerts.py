@@ -8,6 +8,7 @@ import yaml
 
 from tests.chart.helm import Helm
 from tests.monitoring.alerts import CASES, Case, Series
+from tests.monitoring.alerts_further import FURTHER
 from tests.monitoring.dashboards import CHART, queries
 from tests.monitoring.prometheus import needs_prometheus
 from tests.monitoring.rendered import all_rules, groups, rendered, rules
@@ -39,7 +40,7 @@ def tried(series: Series, at: str, alert: str, expected: list[dict]) -> dict[str
 
 
 @needs_prometheus()
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+@pytest.mark.parametrize("case", [*CASES, *FURTHER], ids=lambda case: case.alert)
 def test_it_fires_when_it_should_and_not_otherwise(tmp_path: Path, case: Case) -> None:
     rule = ALERTS[case.alert]
     expected = {

@@ -14,8 +14,13 @@ from tests.monitoring.rendered import all_rules
 pytestmark = needs_prometheus()
 
 # Not ours: what Kubernetes and Prometheus say, and what scrapes add to all of it.
-OTHERS = {"up", "container_memory_working_set_bytes", "container_spec_memory_limit_bytes"}
-TARGETS = {"job", "instance", "namespace", "pod", "container", "workload"}
+OTHERS = {
+    "up",
+    "container_memory_working_set_bytes",
+    "container_spec_memory_limit_bytes",
+    "kube_pod_container_resource_limits",
+}
+TARGETS = {"job", "instance", "namespace", "pod", "container", "workload", "resource"}
 # No stage fails unless it is at fault.
 UNSEEN = {"skinflint_stage_failures_total": {"stage"}}
 

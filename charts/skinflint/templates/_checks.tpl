@@ -73,12 +73,21 @@
 {{- $by := "the injector tells each sidecar itself" -}}
 {{- $keys := dict "listeners" $by "admin" $by "data_dir" $by "trust_dir" $by -}}
 {{- if $.Values.redis.sidecars.secretName }}{{ $_ := set $keys "cache.redis.url" "redis.sidecars.secretName has it" }}{{ end -}}
+{{- range $key, $_path := include "skinflint.redisFileSettings" $.Values.redis.sidecars | fromJson -}}
+  {{- $_ := set $keys (printf "cache.redis.%s" $key) "redis.sidecars has it" -}}
+{{- end -}}
 {{- if $.Values.postgresql.sidecars.secretName }}{{ $_ := set $keys "ledger.url" "postgresql.sidecars.secretName has it" }}{{ end -}}
 {{- $problems = concat $problems (include "skinflint.reservedProblems" (dict "settings" .settings "where" "sidecar.settings" "keys" $keys) | fromJsonArray) -}}
 {{- $problems = concat $problems (include "skinflint.passwordProblems" (dict "settings" .settings "where" "sidecar.settings" "instead" "sidecar.secretEnv") | fromJsonArray) -}}
 {{- $problems = concat $problems (include "skinflint.passwordVariableProblems" (dict "env" .env "where" "sidecar.env" "instead" "sidecar.secretEnv") | fromJsonArray) -}}
 {{- if lt (len (uniq (list (int .ports.proxy) (int .ports.redirect) (int .ports.admin)))) 3 -}}
   {{- $problems = append $problems "sidecar.ports: must be three different numbers" -}}
+{{- end -}}
+{{- range $store := list "redis" "postgresql" -}}
+  {{- $problems = concat $problems (include "skinflint.storeKeyProblems" (dict "where" (printf "%s.sidecars" $store) "values" (index $.Values $store).sidecars) | fromJsonArray) -}}
+  {{- if and (hasKey $.Values.sidecar.secretFiles $store) (include "skinflint.storeFiles" (index $.Values $store).sidecars | fromJson) -}}
+    {{- $problems = append $problems (printf "sidecar.secretFiles.%s: is the folder of %s.sidecars; give it another name" $store $store) -}}
+  {{- end -}}
 {{- end -}}
 {{- $secrets := include "skinflint.sidecarSecrets" $ | fromJson -}}
 {{- range $name := keys .env | sortAlpha -}}
@@ -95,7 +104,7 @@
 {{- with .Values.gateway -}}
 {{- $keys := dict
       "profile" "it is gateway" "data_dir" "see gateway.data" "trust_dir" "it is in the data directory" "ca_dir" "see gateway.ca"
-      "workers" "use gateway.workers" "listeners" "see gateway.listenHost and gateway.tls" "admin" "it is on port 9190; its token is gateway.adminToken"
+      "workers" "use gateway.workers" "listeners" "see listenHost and gateway.tls" "admin" "it is on port 9190; its token is gateway.adminToken"
       "drain.linger_s" "use gateway.drain" "drain.timeout_s" "use gateway.drain" "access.credentials" "use gateway.credentials.secretName"
       "access.kubernetes.enabled" "use gateway.kubernetes.enabled" "access.kubernetes.node" "use gateway.kubernetes.ownNode" -}}
 {{- if $.Values.redis.gateway.secretName -}}
@@ -176,22 +185,24 @@
 {{- $problems | toJson -}}
 {{- end -}}
 
-{{- define "skinflint.storeProblems" -}}
+{{/* Keys of a store's Secret. Takes values, and where they stand. */}}
+{{- define "skinflint.storeKeyProblems" -}}
 {{- $problems := list -}}
-{{- with .Values.redis.gateway -}}
-{{- range $name, $key := dict "passwordKey" .passwordKey "caKey" .caKey "certificateKey" .certificateKey "privateKeyKey" .privateKeyKey -}}
-  {{- if and $key (not $.Values.redis.gateway.secretName) -}}
-    {{- $problems = append $problems (printf "redis.gateway.%s: is a key of redis.gateway.secretName, which is empty" $name) -}}
+{{- range $name := list "passwordKey" "caKey" "certificateKey" "privateKeyKey" -}}
+  {{- if and (get $.values $name) (not $.values.secretName) -}}
+    {{- $problems = append $problems (printf "%s.%s: is a key of %s.secretName, which is empty" $.where $name $.where) -}}
   {{- end -}}
 {{- end -}}
-{{- if ne (empty .certificateKey) (empty .privateKeyKey) -}}
-  {{- $problems = append $problems "redis.gateway.certificateKey, redis.gateway.privateKeyKey: both or none" -}}
+{{- if ne (empty .values.certificateKey) (empty .values.privateKeyKey) -}}
+  {{- $problems = append $problems (printf "%s.certificateKey, %s.privateKeyKey: both or none" .where .where) -}}
 {{- end -}}
+{{- $problems | toJson -}}
 {{- end -}}
-{{- with .Values.postgresql.gateway -}}
-{{- if and .caKey (not .secretName) -}}
-  {{- $problems = append $problems "postgresql.gateway.caKey: is a key of postgresql.gateway.secretName, which is empty" -}}
-{{- end -}}
+
+{{- define "skinflint.storeProblems" -}}
+{{- $problems := list -}}
+{{- range $store := list "redis" "postgresql" -}}
+  {{- $problems = concat $problems (include "skinflint.storeKeyProblems" (dict "where" (printf "%s.gateway" $store) "values" (index $.Values $store).gateway) | fromJsonArray) -}}
 {{- end -}}
 {{- $problems | toJson -}}
 {{- end -}}

@@ -148,3 +148,42 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end -}}
 {{- ternary (toJson $value) "null" $is_there -}}
 {{- end -}}
+
+{{/*
+Files of a store's Secret that are mounted, as JSON: file name to key; empty for none. Takes the values of the store for
+the gateway or for sidecars.
+*/}}
+{{- define "skinflint.storeFiles" -}}
+{{- $items := dict -}}
+{{- if .secretName -}}
+{{- range $path, $key := dict "password" .passwordKey "ca.crt" .caKey "tls.crt" .certificateKey "tls.key" .privateKeyKey -}}
+{{- if $key }}{{ $_ := set $items $path $key }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- $items | toJson -}}
+{{- end -}}
+
+{{/* Where they are, as JSON: what `cache.redis` says of them. Takes the same. */}}
+{{- define "skinflint.redisFileSettings" -}}
+{{- $keys := dict "password" "password_file" "ca.crt" "ca" "tls.crt" "certificate" "tls.key" "key" -}}
+{{- $settings := dict -}}
+{{- range $path, $_key := include "skinflint.storeFiles" . | fromJson -}}
+{{- $_ := set $settings (get $keys $path) (printf "/etc/skinflint/redis/%s" $path) -}}
+{{- end -}}
+{{- $settings | toJson -}}
+{{- end -}}
+
+{{/* The same files of PostgreSQL. libpq takes no password from a file that a group may read: that one is a variable. */}}
+{{- define "skinflint.postgresqlFiles" -}}
+{{- omit (include "skinflint.storeFiles" . | fromJson) "password" | toJson -}}
+{{- end -}}
+
+{{/* Variables by which libpq finds them where the URL says nothing, as JSON. */}}
+{{- define "skinflint.postgresqlEnv" -}}
+{{- $names := dict "ca.crt" "PGSSLROOTCERT" "tls.crt" "PGSSLCERT" "tls.key" "PGSSLKEY" -}}
+{{- $env := dict -}}
+{{- range $path, $_key := include "skinflint.postgresqlFiles" . | fromJson -}}
+{{- $_ := set $env (get $names $path) (printf "/etc/skinflint/postgresql/%s" $path) -}}
+{{- end -}}
+{{- $env | toJson -}}
+{{- end -}}

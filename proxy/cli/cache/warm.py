@@ -1,6 +1,7 @@
 """`skinflint cache warm`: make sure that answers are there before somebody asks for them."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,7 +15,7 @@ from proxy.cli.cache.top import frequent
 from proxy.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
-    from proxy.load.warming import Warming, WarmRequest
+    from proxy.load.warming import WarmRequest, Way
     from proxy.runtime import Runtime
 
 _PROMOTED_AT_ONCE: Final = 200
@@ -45,6 +46,15 @@ def command(
     base_url: Annotated[str | None, typer.Option(metavar="URL", help="For urls that are only a path.")] = None,
     header: Header = None,
     header_env: HeaderVariable = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            allow_dash=True,
+            help="TOKEN or TENANT:TOKEN, where the proxy demands one; - for standard input.",
+        ),
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256)] = 8,
     budget_usd: Annotated[float | None, typer.Option(min=0, help="Stop before this is spent.")] = None,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Send at most so many.")] = None,
@@ -73,8 +83,8 @@ def command(
     elif file is not None:
         requests = _read(file, base_url, _fields(header, header_env))[:max_calls]
         _confirm(requests, budget_usd, yes=yes)
-        running = options.running_proxy(config, data_dir)
-        _send(_warming(requests, running, concurrency, budget_usd), output)
+        way = _way(options.running_proxy(config, data_dir), token_file)
+        _send(requests, way, concurrency, budget_usd, output)
 
 
 def _promote(prints: list[str], asked: Admin, output: Format) -> None:
@@ -117,15 +127,22 @@ def _confirm(requests: "list[WarmRequest]", budget_usd: float | None, *, yes: bo
         )
 
 
-def _warming(
-    requests: "list[WarmRequest]", running: "Runtime", concurrency: int, budget_usd: float | None
-) -> "Warming":
+def _way(running: "Runtime", token_file: Path | None) -> "Way":
     from proxy.load.destination import proxy_address  # noqa: PLC0415 - --help must not wait for it
-    from proxy.load.warming import Warming  # noqa: PLC0415
+    from proxy.load.warming import Way, authorization  # noqa: PLC0415
 
     if running.proxy_url is None:
         raise CommandFailed("no listener of the running proxy has the mode `regular`: there is no way to send calls")
-    return Warming(requests, proxy_address(running.proxy_url), running.ca, concurrency, budget_usd)
+    proxy = proxy_address(running.proxy_url)
+    if token_file is None:
+        return Way(proxy, running.ca)
+    try:
+        text = sys.stdin.read() if str(token_file) == "-" else token_file.read_text("utf-8")
+        return Way(proxy, running.ca, authorization(text.strip()))
+    except OSError as exc:
+        raise CommandFailed(f"--token-file {token_file} cannot be read: {exc.strerror}", status=2) from exc
+    except ValueError:  # which may hold what was read
+        raise CommandFailed(f"--token-file {token_file} must be one line, TOKEN or TENANT:TOKEN", status=2) from None
 
 
 def _read(file: Path, base_url: str | None, fields: dict[str, str]) -> "list[WarmRequest]":
@@ -144,12 +161,20 @@ def _read(file: Path, base_url: str | None, fields: dict[str, str]) -> "list[War
     return requests
 
 
-def _send(warming: "Warming", output: Format) -> None:
-    with progress("Asked", len(warming.requests)) as advance:
+def _send(
+    requests: "list[WarmRequest]", way: "Way", concurrency: int, budget_usd: float | None, output: Format
+) -> None:
+    from proxy.load.warming import Warming  # noqa: PLC0415
+
+    warming = Warming(requests, way, concurrency, budget_usd)
+    with progress("Asked", len(requests)) as advance:
         summary = warming.run(lambda: advance(1))
     if output is Format.JSON:
         typer.echo(json.dumps(summary, indent=2))
     else:
         show(summary, output)
+    if warming.is_unknown:
+        refused = "refuses this token" if way.authorization else "demands a token: --token-file FILE"
+        raise CommandFailed(f"the proxy {refused}")
     if summary["failed"]:
         raise typer.Exit(1)

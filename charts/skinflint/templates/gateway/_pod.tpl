@@ -76,29 +76,20 @@ The volumes, as YAML. Secrets are mounted as directories: single files by subPat
 {{- end }}
 {{- end }}
 {{- with .Values.redis.gateway }}
-{{- if and .secretName (include "skinflint.redisFiles" $) }}
-{{ include "skinflint.secretVolume" (dict "name" "redis" "secretName" .secretName "items" (include "skinflint.redisFiles" $ | fromYaml)) }}
+{{- $items := include "skinflint.storeFiles" . | fromJson }}
+{{- if $items }}
+{{ include "skinflint.secretVolume" (dict "name" "redis" "secretName" .secretName "items" $items) }}
 {{- end }}
 {{- end }}
 {{- with .Values.postgresql.gateway }}
-{{- if and .secretName .caKey }}
-{{ include "skinflint.secretVolume" (dict "name" "postgresql" "secretName" .secretName "items" (dict "ca.crt" .caKey)) }}
+{{- $items := include "skinflint.postgresqlFiles" . | fromJson }}
+{{- if $items }}
+{{ include "skinflint.secretVolume" (dict "name" "postgresql" "secretName" .secretName "items" $items) }}
 {{- end }}
 {{- end }}
 {{- with $gateway.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
-{{- end -}}
-
-{{/* Files of Redis's Secret that are mounted, as YAML: file name to key. Empty for none. */}}
-{{- define "skinflint.redisFiles" -}}
-{{- with .Values.redis.gateway -}}
-{{- $items := dict -}}
-{{- range $path, $key := dict "password" .passwordKey "ca.crt" .caKey "tls.crt" .certificateKey "tls.key" .privateKeyKey -}}
-{{- if $key }}{{ $_ := set $items $path $key }}{{ end -}}
-{{- end -}}
-{{- with $items }}{{ toYaml . }}{{ end -}}
-{{- end -}}
 {{- end -}}
 
 {{/* Where they are mounted, as YAML. */}}
@@ -132,13 +123,14 @@ The volumes, as YAML. Secrets are mounted as directories: single files by subPat
 {{- end -}}
 {{- with .Values.postgresql.gateway -}}
 {{- if .secretName }}{{ $_ := set $secrets "SKINFLINT_LEDGER__URL" (dict "name" .secretName "key" .urlKey) }}{{ end -}}
+{{- if and .secretName .passwordKey }}{{ $_ := set $secrets "PGPASSWORD" (dict "name" .secretName "key" .passwordKey) }}{{ end -}}
 {{- end -}}
 {{- $secrets | toJson -}}
 {{- end -}}
 
 {{/* Variables, as YAML; empty for none. */}}
 {{- define "skinflint.gatewayEnv" -}}
-{{- range $name, $value := .Values.gateway.env }}
+{{- range $name, $value := mergeOverwrite (include "skinflint.postgresqlEnv" .Values.postgresql.gateway | fromJson) .Values.gateway.env }}
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}

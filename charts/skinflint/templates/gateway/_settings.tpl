@@ -4,7 +4,7 @@ volumes in _pod.tpl.
 */}}
 {{- define "skinflint.gatewaySettings" -}}
 {{- $gateway := .Values.gateway -}}
-{{- $host := $gateway.listenHost -}}
+{{- $host := .Values.listenHost -}}
 {{- $listeners := list (dict "address" (printf "%s:3128" $host) "mode" "regular") -}}
 {{- if $gateway.tls.enabled -}}
   {{- $tls := dict "certificate" "/etc/skinflint/tls/tls.crt" "key" "/etc/skinflint/tls/tls.key" -}}
@@ -20,15 +20,7 @@ volumes in _pod.tpl.
 {{- if $gateway.kubernetes.enabled -}}
   {{- $_ := set $access "kubernetes" (dict "enabled" true) -}}
 {{- end -}}
-{{- $redis := dict -}}
-{{- with .Values.redis.gateway -}}
-  {{- if .secretName -}}
-    {{- if .passwordKey }}{{ $_ := set $redis "password_file" "/etc/skinflint/redis/password" }}{{ end -}}
-    {{- if .caKey }}{{ $_ := set $redis "ca" "/etc/skinflint/redis/ca.crt" }}{{ end -}}
-    {{- if .certificateKey }}{{ $_ := set $redis "certificate" "/etc/skinflint/redis/tls.crt" }}{{ end -}}
-    {{- if .privateKeyKey }}{{ $_ := set $redis "key" "/etc/skinflint/redis/tls.key" }}{{ end -}}
-  {{- end -}}
-{{- end -}}
+{{- $redis := include "skinflint.redisFileSettings" .Values.redis.gateway | fromJson -}}
 {{- $admin := dict "address" (printf "%s:9190" $host) -}}
 {{- if $gateway.adminToken.secretName -}}
   {{- $_ := set $admin "token_file" "/etc/skinflint/admin/token" -}}

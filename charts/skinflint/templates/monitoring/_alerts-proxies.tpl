@@ -85,10 +85,18 @@
 - alert: SkinflintMemoryNearLimit
   expr: |
     (
-        container_memory_working_set_bytes{container="skinflint"}
-      or
-        container_memory_working_set_bytes{container=~"injector|gateway", namespace="{{ .Release.Namespace }}"}
-    ) / (container_spec_memory_limit_bytes > 0) > {{ $than.memoryShare }}
+        (
+            container_memory_working_set_bytes{container="skinflint"}
+          or
+            container_memory_working_set_bytes{container=~"injector|gateway", namespace="{{ .Release.Namespace }}"}
+        ) / (container_spec_memory_limit_bytes > 0)
+      or on (namespace, pod, container)
+        sum by (namespace, pod, container) (
+          process_resident_memory_bytes and on (job, instance) (skinflint_build_info or skinflint_injector_certificate_expiry_timestamp_seconds)
+        )
+        / on (namespace, pod, container)
+        max by (namespace, pod, container) (kube_pod_container_resource_limits{resource="memory"} > 0)
+    ) > {{ $than.memoryShare }}
   for: 10m
   severity: warning
   summary: A Skinflint container has nearly all the memory that it may have
