@@ -1,9 +1,11 @@
 """What the schema cannot see in one value alone: values that contradict each other, and files that are missing."""
 
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from config.caching import OperationPolicy
 from config.errors import Problem
@@ -14,6 +16,8 @@ from config.places import KeyPath, dotted
 from config.schema import Listener, Settings, split_address
 from proxy.fleet.urls import RedisUrlError
 from proxy.fleet.urls import parse as parse_redis_url
+
+_BEGIN_CERTIFICATE: Final = re.compile(rb"-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----")
 
 
 def check(settings: Settings, layer: Layer) -> list[Problem]:
@@ -67,6 +71,17 @@ def _files(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     for path, file in files:
         if not file.is_file():
             yield path, f"there is no file {file}"
+        elif path[:2] == ("upstream", "extra_ca") and (problem := _no_roots(file)):
+            yield path, problem
+
+
+def _no_roots(file: Path) -> str:
+    """Why a file cannot be roots to trust; empty if it can. Without this, calls would fail one by one, each the same."""
+    try:
+        has_any = _BEGIN_CERTIFICATE.search(file.read_bytes()) is not None
+    except OSError as exc:
+        return f"{file} cannot be read: {exc.strerror}"
+    return "" if has_any else f"{file} has no certificate in PEM form"
 
 
 def _gateway(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
