@@ -76,7 +76,7 @@ def _files(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _no_roots(file: Path) -> str:
-    """Why a file cannot be roots to trust; empty if it can. Without this, calls would fail one by one, each the same."""
+    """Why a file cannot be roots to trust; empty if it can. Unsaid, every call would fail by it."""
     try:
         has_any = _BEGIN_CERTIFICATE.search(file.read_bytes()) is not None
     except OSError as exc:
