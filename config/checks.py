@@ -86,6 +86,8 @@ def _no_roots(file: Path) -> str:
 
 def _gateway(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     access = settings.access
+    demands = any(listener.tls is not None and listener.tls.client_ca is not None for listener in settings.listeners)
+    knows_others = access.has_rules or access.default_tenant is not None or not demands
     for index, listener in enumerate(settings.listeners):
         knows_certificates = listener.tls is not None and listener.tls.client_ca is not None
         is_regular = listener.mode == "regular"
@@ -97,6 +99,12 @@ def _gateway(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
                 f"{listener.address} would be an open relay: whoever reaches it could reach anything through it. "
                 "Say who may use it (access), or what may be reached (destinations.allow: providers; or "
                 "--profile gateway), or listen on 127.0.0.1. For everybody: access.sources {0.0.0.0/0: everybody}"
+            )
+            yield ("listeners", index, "address"), message
+        elif is_regular and not knows_certificates and not knows_others and not is_loopback(listener):
+            message = (
+                f"{listener.address} would let everybody in, though another listener demands certificates. Say who may "
+                "use it (access), or listen on 127.0.0.1. For everybody: access.sources {0.0.0.0/0: everybody}"
             )
             yield ("listeners", index, "address"), message
         knows_sources = bool(access.sources) or access.kubernetes.enabled or access.default_tenant is not None

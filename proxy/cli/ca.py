@@ -78,9 +78,7 @@ def show(config: options.Config = None, data_dir: options.DataDir = None) -> Non
 
 @app.command()
 def make(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where its three files go; made if it is missing.")
-    ],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where its three files go; made if it is missing.")],
     host: Annotated[
         list[str] | None,
         typer.Option("--host", metavar="HOST", help="A name, or *.DOMAIN, that it may sign for besides; repeatable."),
