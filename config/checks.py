@@ -1,9 +1,11 @@
 """What the schema cannot see in one value alone: values that contradict each other, and files that are missing."""
 
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from config.caching import OperationPolicy
 from config.errors import Problem
@@ -14,6 +16,8 @@ from config.places import KeyPath, dotted
 from config.schema import Listener, Settings, split_address
 from proxy.fleet.urls import RedisUrlError
 from proxy.fleet.urls import parse as parse_redis_url
+
+_BEGIN_CERTIFICATE: Final = re.compile(rb"-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----")
 
 
 def check(settings: Settings, layer: Layer) -> list[Problem]:
@@ -66,10 +70,23 @@ def _files(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     for path, file in files:
         if not file.is_file():
             yield path, f"there is no file {file}"
+        elif path[:2] == ("upstream", "extra_ca") and (problem := _no_roots(file)):
+            yield path, problem
+
+
+def _no_roots(file: Path) -> str:
+    """Why a file cannot be roots to trust; empty if it can. Unsaid, every call would fail by it."""
+    try:
+        has_any = _BEGIN_CERTIFICATE.search(file.read_bytes()) is not None
+    except OSError as exc:
+        return f"{file} cannot be read: {exc.strerror}"
+    return "" if has_any else f"{file} has no certificate in PEM form"
 
 
 def _gateway(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     access = settings.access
+    demands = any(listener.tls is not None and listener.tls.client_ca is not None for listener in settings.listeners)
+    knows_others = access.has_rules or access.default_tenant is not None or not demands
     for index, listener in enumerate(settings.listeners):
         knows_certificates = listener.tls is not None and listener.tls.client_ca is not None
         is_regular = listener.mode == "regular"
@@ -81,6 +98,12 @@ def _gateway(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
                 f"{listener.address} would be an open relay: whoever reaches it could reach anything through it. "
                 "Say who may use it (access), or what may be reached (destinations.allow: providers; or "
                 "--profile gateway), or listen on 127.0.0.1. For everybody: access.sources {0.0.0.0/0: everybody}"
+            )
+            yield ("listeners", index, "address"), message
+        elif is_regular and not knows_certificates and not knows_others and not is_loopback(listener):
+            message = (
+                f"{listener.address} would let everybody in, though another listener demands certificates. Say who may "
+                "use it (access), or listen on 127.0.0.1. For everybody: access.sources {0.0.0.0/0: everybody}"
             )
             yield ("listeners", index, "address"), message
         knows_sources = bool(access.sources) or access.kubernetes.enabled or access.default_tenant is not None

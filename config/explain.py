@@ -32,6 +32,7 @@ _EXPECTED: Final = {
     "model_type": "a mapping of settings",
     "tuple_type": "a list",
 }
+_OF_A_KEY: Final = "[key]"  # pydantic's mark: the complaint is about a map's key, not about its value
 _BOUNDS: Final = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -47,7 +48,9 @@ def explain(error: ValidationError, layer: Layer, schema: type[Section] = Settin
 
 def _problem(detail: ErrorDetails, layer: Layer, schema: type[Section]) -> Problem:
     path: KeyPath = detail["loc"]
-    source = layer.source_of(path) or "default"
+    if path[-1:] == (_OF_A_KEY,):
+        path = path[:-1]
+    source = layer.source_of(path) or layer.source_within(path) or "default"
     key = dotted(path)
     if detail["type"] == "extra_forbidden":
         return Problem(source, key, _unknown(path, source, schema))

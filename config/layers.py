@@ -34,6 +34,10 @@ class Layer:
                 return source
         return ""
 
+    def source_within(self, path: KeyPath) -> str:
+        """Who gave a value below a path; the first, if several did. Empty when nobody did."""
+        return next((source for key, source in self.sources.items() if key[: len(path)] == path), "")
+
     def put(self, path: tuple[str, ...], value: Value, source: str) -> "Layer":
         """This layer with one more value. What stood in its way is replaced."""
         tree: Value = value

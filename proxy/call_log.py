@@ -84,7 +84,7 @@ def _pieces(lines: list[str], has_others: bool) -> Iterator[str]:
 def json_line(record: CallRecord, worker: int | None = None) -> str:
     """The call as one JSON object."""
     fields: dict[str, object] = {
-        "timestamp": datetime.fromtimestamp(record.started_at, UTC).isoformat(timespec="milliseconds"),
+        "time": datetime.fromtimestamp(record.started_at, UTC).isoformat(timespec="milliseconds"),
         "level": "info",
         "event": "call",
         "id": record.id,

@@ -32,7 +32,9 @@ ALLOWED: dict[str, set[str]] = {
         "config", "proxy.exchange", "proxy.providers", "proxy.semantic", "proxy.stores", "proxy.tasks",
         "proxy.upstream.retry_budget", "proxy.wire",
     },
-    "proxy.injector": {"config", "proxy", "proxy.edge.runtimes", "proxy.edge.trust", "proxy.providers"},
+    "proxy.injector": {
+        "config", "proxy", "proxy.edge.in_force", "proxy.edge.runtimes", "proxy.edge.trust", "proxy.providers",
+    },
     "proxy.kubernetes": {"config", "proxy.edge", "proxy.exchange", "proxy.injector", "proxy.tasks"},
     "proxy.fleet": {"config", "proxy.exchange", "proxy.stores", "proxy.tasks"},
     "proxy.sqlite_files": set(),

@@ -78,7 +78,7 @@ def show(config: options.Config = None, data_dir: options.DataDir = None) -> Non
 
 @app.command()
 def make(
-    directory: Annotated[Path, typer.Argument(help="Where its three files go; made if it is not there.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where its three files go; made if it is missing.")],
     host: Annotated[
         list[str] | None,
         typer.Option("--host", metavar="HOST", help="A name, or *.DOMAIN, that it may sign for besides; repeatable."),
@@ -103,7 +103,7 @@ def make(
 
 @app.command()
 def secret(
-    name: Annotated[str, typer.Argument(help="The Secret's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The Secret's name.")],
     *,
     namespace: Annotated[
         str | None, typer.Option("--namespace", metavar="NS", help="Default: that of this pod's service account.")

@@ -1,5 +1,6 @@
 """`skinflint check-config`: are the settings good, what are they, and where does each come from?"""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from proxy.cli import options
-from proxy.cli.failures import CommandFailed
+from proxy.cli.failures import CommandFailed, say_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +105,8 @@ def _try_files(settings: "Settings") -> None:
         if listener.tls is not None:
             from proxy.edge.front import Front  # noqa: PLC0415 - the same
 
-            Front(listener.tls)
+            if problem := Front(listener.tls).in_force.problem(datetime.now(UTC)):
+                say_note(f"{listener.tls.certificate}: {problem}; clients refuse it")
 
 
 def _plain(snapshot: "Snapshot") -> "Value":

@@ -12,11 +12,11 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from proxy.cli.machine import Program, Snapshot
+from proxy.cli.options import env_command
 from proxy.cli.sharing import advice
 from proxy.edge.ca import RENEW_BEFORE
 from proxy.edge.runtimes import VARIABLES, Kind
 
-_USE = 'eval "$(skinflint env)", or start the program with `skinflint exec --`'
 _NEW_AUTHORITY = "restart skinflint, which makes a new one; then install that"
 _PROVIDED_AUTHORITY = "put a new one into ca_dir (skinflint ca make); until then what it does not permit is tunnelled"
 _WANTED_DESCRIPTORS = 4096  # two for each connection, with room for a few thousand clients
@@ -137,16 +137,20 @@ def _redirect(seen: Snapshot) -> Finding:
     return Finding("way", Level.FAIL, "no rule of the firewall redirects port 443", "see the guide to redirect mode")
 
 
+def _use(seen: Snapshot) -> str:
+    return f"{env_command(seen.data_dir, seen.environ.get('HOME'))}, or start the program with `skinflint exec --`"
+
+
 def _variables_that_lead_here(seen: Snapshot, *, is_needed: bool) -> Iterator[Finding]:
     ours = seen.proxy.proxy_url if seen.proxy else None
     for name in ("HTTPS_PROXY", "https_proxy"):
         value = seen.environ.get(name, "")
         if not value:
             level = Level.FAIL if is_needed and name == "HTTPS_PROXY" else Level.NOTE
-            yield Finding("way", level, f"{name} is not set", _USE)
+            yield Finding("way", level, f"{name} is not set", _use(seen))
         elif ours and _address(value) != _address(ours):
             message = f"{name} leads to {_address(value)}, not to the running proxy"
-            fix = f"{_USE}; a corporate proxy belongs into the setting upstream.proxy"
+            fix = f"{_use(seen)}; a corporate proxy belongs into the setting upstream.proxy"
             yield Finding("way", Level.FAIL if is_needed else Level.WARN, message, fix)
         else:
             yield Finding("way", Level.OK, f"{name} leads here")
@@ -179,9 +183,9 @@ def trust_variables(seen: Snapshot) -> Iterator[Finding]:
     unset = [name for name in named if not seen.environ.get(name)]
     wrong = [name for name in named if name not in unset and name not in seen.trusting]
     if wrong:
-        yield Finding("trust", Level.WARN, f"these name files without our root: {', '.join(wrong)}", _USE)
+        yield Finding("trust", Level.WARN, f"these name files without our root: {', '.join(wrong)}", _use(seen))
     if unset:
-        yield Finding("trust", Level.NOTE, f"not set: {', '.join(unset)}", _USE)
+        yield Finding("trust", Level.NOTE, f"not set: {', '.join(unset)}", _use(seen))
     if not wrong and not unset:
         yield Finding("trust", Level.OK, "every variable that names roots leads to ours")
 
@@ -193,7 +197,7 @@ def programs(seen: Snapshot) -> Iterator[Finding]:
         needed = [need for need in _needs(program, by_variables) if _lacks(seen, need)]
         version = ".".join(map(str, program.version)) or "of unknown version"
         if needed:
-            yield Finding("runtime", Level.WARN, f"{program.name} {version} needs {' and '.join(needed)}", _USE)
+            yield Finding("runtime", Level.WARN, f"{program.name} {version} needs {' and '.join(needed)}", _use(seen))
         elif program.name == "python3" and by_variables:
             message = f"{program.name} {version}: aiohttp (without trust_env) and urllib3 ignore HTTPS_PROXY"
             yield Finding("runtime", Level.NOTE, message, "for programs that use them: hosts mode or redirect mode")

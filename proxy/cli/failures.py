@@ -3,6 +3,9 @@
 Expected failures are CommandFailed, SettingsError and OSError. Anything else is a bug and keeps its traceback.
 """
 
+import re
+from typing import Final
+
 import typer
 import typer.core
 from typer import Context
@@ -18,8 +21,16 @@ class CommandFailed(Exception):
         self.status = status
 
 
+_WRAPPED: Final = re.compile(r"(?<!\n)\n(?!\n|· )")  # Typer keeps these, and breaks lines for the terminal besides
+
+
 class Commands(typer.core.TyperGroup):
-    """The commands; turns expected failures into a message and a status."""
+    """The commands; turns expected failures into a message and a status. In help, lines end where the terminal's do."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:  # type: ignore[override] # as below
+        """The arguments; before them, since `--help` is one, the help of all commands is made ready."""
+        _unwrap(self)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Context) -> object:  # type: ignore[override] # Typer's own Context is not public
         """Run the command. Raises typer.Exit with its status when it failed in an expected way."""
@@ -38,6 +49,13 @@ class Commands(typer.core.TyperGroup):
             say_error(f"{exc.strerror or exc}{place}")
             status = 1
         raise typer.Exit(status)
+
+
+def _unwrap(group: typer.core.TyperGroup) -> None:
+    for command in group.commands.values():
+        command.help = _WRAPPED.sub(" ", command.help or "")
+        if isinstance(command, typer.core.TyperGroup):
+            _unwrap(command)
 
 
 def say_error(message: str) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from proxy.cli.failures import CommandFailed
 
-app = typer.Typer(no_args_is_help=True, help="Run by an operator of a proxy that many share: make tokens.")
+app = typer.Typer(no_args_is_help=True, help="Make tokens for the tenants of a proxy that many share.")
 
 
 @app.callback()
@@ -18,7 +18,7 @@ def _top() -> None:
 
 @app.command()
 def token(
-    tenant: Annotated[str, typer.Argument(help="Whose calls they are that come with the token.")],
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose calls they are that come with the token.")],
     credentials: Annotated[
         Path | None,
         typer.Option("--credentials", metavar="FILE", help="Append the line to this file, made if it is not there."),

@@ -1,5 +1,6 @@
 """`skinflint injector`: the webhook that puts the sidecar into pods."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -40,3 +41,5 @@ def command(
         process.run(place, lambda address: typer.echo(f"The injector is ready at https://{address}/mutate"))
     except CertificateError as exc:
         raise CommandFailed(str(exc)) from exc
+    except OSError as exc:  # files are read before: what is left is the address
+        raise CommandFailed(f"--listen {listen}: {os.strerror(exc.errno) if exc.errno else exc}") from exc

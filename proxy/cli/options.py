@@ -4,6 +4,7 @@ Rules: this is the command line's only look at the process's environment. Heavy 
 """
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -109,6 +110,14 @@ def make_data_dir(directory: Path) -> None:
         reason = exc.strerror or str(exc)
     if reason:
         raise CommandFailed(f"the data directory {directory} cannot be used: {reason}; name another with --data-dir")
+
+
+def env_command(data_dir: Path, home: str | None) -> str:
+    """What to type into a shell so that its programs use the proxy with this data directory."""
+    from config.schema import Settings  # noqa: PLC0415 - --help must not wait for it
+
+    is_usual = home is not None and data_dir == Path(home, *Settings().data_dir.parts[1:])  # without its `~`
+    return f'eval "$(skinflint env{"" if is_usual else f" --data-dir {shlex.quote(str(data_dir))}"})"'
 
 
 def running_proxy(config: Path | None, data_dir: Path | None) -> "Runtime":

@@ -75,7 +75,7 @@ def command(
                 raise
             _say_unfindable(failure)
         if is_text and runtime_file is None:
-            typer.echo(announcement(ready))
+            typer.echo(announcement(ready, options.environment().get("HOME")))
 
     run = _run_one if worker_count(settings.workers) == 1 else _run_several
     try:
@@ -114,13 +114,13 @@ def _say_unfindable(failure: OSError) -> None:
     )
 
 
-def announcement(ready: "Runtime") -> str:
+def announcement(ready: "Runtime", home: str | None) -> str:
     """What a person needs to know to use the proxy."""
     lines = [f"Skinflint {ready.version} is ready."]
     lines += [f"  listening  {listener.address} ({listener.mode})" for listener in ready.listeners]
     lines += [f"  admin      http://{ready.admin}", f"  CA         {ready.ca}"]
     if ready.proxy_url:
-        lines.append('Use it from another shell: eval "$(skinflint env)"')
+        lines.append(f"Use it from another shell: {options.env_command(ready.data_dir, home)}")
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ import structlog
 from config.errors import Problem, SettingsError
 from config.gateway import ListenerTls
 from config.sight import Sight, look
+from proxy.edge.in_force import InForce
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,7 @@ class Front:
         self._clock_ns = clock_ns
         named = (settings.certificate, settings.key, settings.client_ca)
         self._files = tuple(file for file in named if file is not None)
+        self.in_force = InForce(settings.certificate)
         self._seen: dict[Path, Sight] = {}
         self._seen = self._look()
         try:
@@ -39,6 +41,11 @@ class Front:
 
     def poll(self) -> bool:
         """Look at the files, and take what is new: True then. Never raises."""
+        has_new = self._taken()
+        self.in_force.say(self._clock_ns())
+        return has_new
+
+    def _taken(self) -> bool:
         seen = self._look()
         changed = any(seen[file].digest != self._seen[file].digest for file in self._files)
         self._seen = seen
@@ -62,11 +69,14 @@ class Front:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_COMPRESSION
         context.set_alpn_protocols(["http/1.1"])
-        with _in_memory(settings.certificate.read_bytes()) as chain, _in_memory(settings.key.read_bytes()) as key:
+        certificate = settings.certificate.read_bytes()
+        with _in_memory(certificate) as chain, _in_memory(settings.key.read_bytes()) as key:
             context.load_cert_chain(chain, key, password="")
         if settings.client_ca is not None:
             context.load_verify_locations(cadata=settings.client_ca.read_text("ascii"))
             context.verify_mode = ssl.CERT_REQUIRED
+        with contextlib.suppress(ValueError):  # OpenSSL reads some that this does not
+            self.in_force.take(certificate)
         return context
 
 

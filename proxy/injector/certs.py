@@ -1,8 +1,8 @@
 """The webhook's certificate, which is changed while it serves.
 
 Rules: certificate and key are read together and loaded from what was read, so a change between two looks is never half
-taken; a pair that does not fit is said once, and the old one serves on. A new handshake gets the newest pair,
-connections that are open keep theirs.
+taken; a pair that does not fit is said once, and the old one serves on. One that is not in force serves, but is said.
+A new handshake gets the newest pair, connections that are open keep theirs.
 """
 
 import os
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
-from cryptography import x509
 
 from config.sight import Sight, look
+from proxy.edge.in_force import InForce
 
 log = structlog.get_logger(__name__)
 
@@ -35,20 +35,31 @@ class Certificates:
         self._files = (certificate, key)
         self._clock_ns = clock_ns
         self._seen = self._look((None, None))
-        self._current, self.expires_at = self._load()
+        self._in_force = InForce(certificate)
+        self._current = self._load()
         # Handshakes begin here and go on with the current pair. OpenSSL calls back for clients without a name, too.
         self.context = self._current
         self.context.sni_callback = self._choose
 
     def poll(self) -> Outcome:
         """Look at the files, and take what is new. Never raises."""
+        outcome = self._taken()
+        self._in_force.say(self._clock_ns())
+        return outcome
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the certificate that is served ends."""
+        return self._in_force.ends
+
+    def _taken(self) -> Outcome:
         seen = self._look(self._seen)
         if [each.digest for each in seen] == [each.digest for each in self._seen]:
             self._seen = seen
             return "unchanged"
         self._seen = seen
         try:
-            self._current, self.expires_at = self._load()
+            self._current = self._load()
         except CertificateError as failure:
             log.error("certificate_refused", reason=str(failure))
             return "refused"
@@ -62,18 +73,18 @@ class Certificates:
     def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         connection.context = self._current
 
-    def _load(self) -> tuple[ssl.SSLContext, datetime]:
+    def _load(self) -> ssl.SSLContext:
         certificate, key = (self._read(file) for file in self._files)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            leaf = x509.load_pem_x509_certificate(certificate)
             _load_chain(context, certificate, key)
+            self._in_force.take(certificate)
         except (ValueError, ssl.SSLError) as exc:
             raise CertificateError(
                 f"{self._files[0]} and {self._files[1]} are no pair of PEM files: {_why(exc)}"
             ) from exc
-        return context, leaf.not_valid_after_utc
+        return context
 
     def _read(self, file: Path) -> bytes:
         try:

@@ -145,8 +145,8 @@ class Draft:
         self.operations.append({"op": operation, "path": pointer(path), "value": copied(value)})
 
     def _object(self, path: Path) -> Object:
-        parent = self._at(path[:-1]) if path else None
-        if isinstance(parent, dict) and parent.get(str(path[-1])) is None:
+        parent = self._object(path[:-1]) if path and isinstance(path[-1], str) else None
+        if parent is not None and parent.get(str(path[-1])) is None:
             self.put(path[:-1], str(path[-1]), {})
         found = self._at(path)
         if not isinstance(found, dict):

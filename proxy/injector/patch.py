@@ -66,7 +66,7 @@ def inject(pod: Object, namespace: str, plan: Plan) -> Decision:
             return Skipped(reason)
         return _injected(pod, plan)
     except RefusedError as refusal:
-        return Refused(str(refusal))
+        return Refused(f'{refusal}; or label the pod {names.INJECT_LABEL}: "false" to keep it without Skinflint')
     except MalformedError as exc:
         return Refused(f"the pod is malformed: {exc}")
 
@@ -85,8 +85,7 @@ def _injected(pod: Object, plan: Plan) -> Injected:
     wanted = wishes(pods.annotations(pod), plan.settings)
     mode = choose(wanted, plan.settings, plan.known_hosts)
     if problems := [*_refusals(pod, wanted, plan.settings), *mode.refusals(pod)]:
-        way_out = f'; or label the pod {names.INJECT_LABEL}: "false" to keep it without Skinflint'
-        raise RefusedError("; ".join(problems) + way_out)
+        raise RefusedError("; ".join(problems))
     draft = Draft(pod)
     warnings = [*unknown_annotations(pods.annotations(pod)), *_shared(pod)]
     _place_own_containers(draft, [*mode.before(), sidecar(pod, wanted, plan.settings, mode.listen)])

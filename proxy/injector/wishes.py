@@ -1,7 +1,7 @@
 """What a pod asks for by its annotations, over the injector's settings.
 
-Rules: an annotation that says nothing that can be done refuses the pod, with the annotation's name and what is allowed;
-an unknown one under our prefix is a warning, with the known ones.
+Rules: annotations that say nothing that can be done refuse the pod, all of them at once, each with its name and what is
+allowed; an unknown one under our prefix is a warning, with the known ones.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from config.errors import shown
 from config.injector import MODES, InjectorSettings, Mode, amounts, cidr, host_name
 from proxy.injector import names
 from proxy.injector.document import Object
@@ -36,16 +37,29 @@ class Wishes:
 
 
 def wishes(annotations: Mapping[str, str], settings: InjectorSettings) -> Wishes:
-    """What this pod gets. Raises RefusedError."""
-    return Wishes(
-        mode=_mode(annotations.get(names.MODE, ""), settings),
-        hosts=(*settings.hosts, *_checked(annotations, names.HOSTS, host_name)),
-        exclude_cidrs=(*settings.exclude_cidrs, *_checked(annotations, names.EXCLUDE_CIDRS, cidr)),
-        exclude_containers=_listed(annotations, names.EXCLUDE_CONTAINERS),
-        system_store=_switch(annotations, names.SYSTEM_STORE, settings.system_store),
+    """What this pod gets. Raises RefusedError with every problem."""
+    problems: list[str] = []
+
+    def asked[T](read: Callable[[], T], instead: T) -> T:
+        try:
+            return read()
+        except RefusedError as refusal:
+            problems.append(str(refusal))
+            return instead
+
+    none: tuple[str, ...] = ()
+    found = Wishes(
+        mode=asked(lambda: _mode(annotations.get(names.MODE, ""), settings), settings.mode),
+        hosts=(*settings.hosts, *asked(lambda: _checked(annotations, names.HOSTS, host_name), none)),
+        exclude_cidrs=(*settings.exclude_cidrs, *asked(lambda: _checked(annotations, names.EXCLUDE_CIDRS, cidr), none)),
+        exclude_containers=asked(lambda: _listed(annotations, names.EXCLUDE_CONTAINERS), none),
+        system_store=asked(lambda: _switch(annotations, names.SYSTEM_STORE, settings.system_store), False),
         extra_ca=annotations.get(names.EXTRA_CA, "").strip(),
-        resources=_resources(annotations.get(names.RESOURCES, ""), settings),
+        resources=asked(lambda: _resources(annotations.get(names.RESOURCES, ""), settings), {}),
     )
+    if problems:
+        raise RefusedError("; ".join(problems))
+    return found
 
 
 def unknown_annotations(annotations: Iterable[str]) -> list[str]:
@@ -61,7 +75,7 @@ def unknown_annotations(annotations: Iterable[str]) -> list[str]:
 def _mode(given: str, settings: InjectorSettings) -> Mode:
     found = next((mode for mode in MODES if mode == given.strip()), None)
     if found is None and given.strip():
-        raise RefusedError(f"annotation {names.MODE}: allowed: {', '.join(MODES)}")
+        raise RefusedError(f"annotation {names.MODE}: got {shown(given)}; allowed: {', '.join(MODES)}")
     return found or settings.mode
 
 

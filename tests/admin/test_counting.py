@@ -165,7 +165,7 @@ async def test_a_call_is_one_line_of_json() -> None:
     log.flush()
     line = json.loads(stream.getvalue())
     assert line["event"] == "call"
-    assert line["timestamp"] == "2023-11-14T22:13:20.250+00:00"
+    assert line["time"] == "2023-11-14T22:13:20.250+00:00"
     assert (line["outcome"], line["status"], line["error"]) == ("miss", 200, "connection_timeout")
     assert (line["cost_usd"], line["saved_usd"], line["labels"]) == (0.000011, 0, {"app": "a"})
 

@@ -128,7 +128,8 @@ GATEWAY: Final[dict[str, Values]] = {
         tls={"enabled": True, "issuerRef": {"name": "corporate"}, "dnsNames": ["llm.example.com"]}
     ),
     "client certificates": gateway(
-        tls={"enabled": True, "secretName": "proxy-tls", "clientCa": {"secretName": "clients", "key": "ca.pem"}}
+        tls={"enabled": True, "secretName": "proxy-tls", "clientCa": {"secretName": "clients", "key": "ca.pem"}},
+        settings={"access": {"sources": {"10.0.0.0/8": "inside"}}},
     ),
     "existing CA": gateway(ca={"mode": "existing", "secretName": "our-ca"}),
     "CA of cert-manager": gateway(

@@ -172,6 +172,10 @@ def existing(**values: object) -> Values:
         (gateway(tls={"enabled": True}), "gateway.tls.secretName: is needed with gateway.tls.enabled"),
         (gateway(tls={"clientCa": {"secretName": "c"}}), "gateway.tls.clientCa.secretName: clients show"),
         (
+            gateway(tls={"enabled": True, "secretName": "s", "clientCa": {"secretName": "c"}}),
+            "gateway.tls.clientCa.secretName: port 3128 asks for no certificate",
+        ),
+        (
             gateway(kubernetes={"enabled": True}, serviceAccount={"create": False}),
             "gateway.serviceAccount.name: is needed with gateway.kubernetes.enabled",
         ),

@@ -1,6 +1,7 @@
 """`skinflint injector` as a process."""
 
 import signal
+import socket
 import ssl
 import urllib.request
 from pathlib import Path
@@ -63,3 +64,7 @@ def test_mistakes_end_it_with_one_line(home: Path, skinflint: Run) -> None:
     assert missing.returncode == 1
     assert missing.stderr == "error: /none cannot be read: No such file or directory\n"
     assert skinflint(*arguments, "--listen", "8443").exit_code == 2
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = processes.run(home, *arguments, "--listen", address)
+    assert (result.returncode, result.stderr) == (1, f"error: --listen {address}: Address already in use\n")

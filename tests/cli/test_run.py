@@ -15,17 +15,23 @@ from tests.cli.test_runtime import make_runtime
 
 
 def test_the_announcement_tells_how_to_use_it(tmp_path: Path) -> None:
-    assert announcement(make_runtime(tmp_path)).splitlines() == [
+    assert announcement(make_runtime(tmp_path), "/home/x").splitlines() == [
         "Skinflint 1.2.3 is ready.",
         "  listening  127.0.0.1:8080 (regular)",
         "  admin      http://127.0.0.1:9190",
         f"  CA         {tmp_path}/ca.pem",
-        'Use it from another shell: eval "$(skinflint env)"',
+        f'Use it from another shell: eval "$(skinflint env --data-dir {tmp_path})"',
     ]
 
 
+def test_the_usual_data_directory_need_not_be_named() -> None:
+    usual = make_runtime(Path("/home/x/.local/share/skinflint"))
+    assert announcement(usual, "/home/x").endswith('shell: eval "$(skinflint env)"')
+    assert "--data-dir /home/x/" in announcement(usual, None)
+
+
 def test_without_a_regular_listener_there_is_no_hint(tmp_path: Path) -> None:
-    assert "eval" not in announcement(make_runtime(tmp_path, 0, BoundListener("hosts", "0.0.0.0:443")))
+    assert "eval" not in announcement(make_runtime(tmp_path, 0, BoundListener("hosts", "0.0.0.0:443")), None)
 
 
 ANY = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", "data")
@@ -54,7 +60,7 @@ def stopped(tmp_path: Path) -> Iterator[tuple[runtime.Runtime, str, int, str]]:
 def test_it_can_be_found_while_it_runs(stopped: tuple[runtime.Runtime, str, int, str], tmp_path: Path) -> None:
     found, variables, status, output = stopped
     assert f"export HTTPS_PROXY={found.proxy_url}\n" in variables
-    assert output == announcement(found) + "\n"
+    assert output == announcement(found, None) + "\n"
     assert status == 0
     assert not (tmp_path / "data" / runtime.FILE_NAME).exists()
 

@@ -1,6 +1,7 @@
 """check-config, and how commands fail."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,19 @@ def test_help_has_an_example(skinflint: Run, command: str) -> None:
     assert result.exit_code == 0
     assert "Example" in result.stdout
     assert f"skinflint {command}" in result.stdout
+
+
+@pytest.mark.parametrize("command", [("exec",), ("doctor",), ("cache", "verify")])
+def test_help_breaks_lines_where_the_terminal_ends(
+    skinflint: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    prose = skinflint(*command, "--help").stdout.partition("╭")[0]
+    lines = [line.strip() for line in prose.splitlines()]
+    for line, following in pairwise(lines):
+        word = following.partition(" ")[0]
+        has_room = len(line) + 1 + len(word) <= 78
+        assert not (line and following and has_room) or following.startswith("· "), line
 
 
 def test_a_mistake_in_the_command_line_is_status_2(skinflint: Run) -> None:

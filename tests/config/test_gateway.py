@@ -86,6 +86,15 @@ def test_client_certificates_are_a_rule_too(load: Load) -> None:
     assert "open relay" in problems(load, f"listeners: [{{address: 0.0.0.0:8080, tls: {without}}}]")
 
 
+def test_a_listener_that_demands_certificates_has_no_open_one_beside_it(load: Load) -> None:
+    tls = "{address: 0.0.0.0:3129, tls: {certificate: TMP/tls.pem, key: TMP/tls.pem, client_ca: TMP/tls.pem}}"
+    both = f"profile: gateway\nlisteners: [{{address: 0.0.0.0:3128}}, {tls}]"
+    assert "listeners[0].address: 0.0.0.0:3128 would let everybody in" in problems(load, both)
+    for rule in ("credentials: TMP/credentials", "default_tenant: rest", "sources: {0.0.0.0/0: everybody}"):
+        assert load(f"{both}\naccess: {{{rule}}}")
+    assert load(f"profile: gateway\nlisteners: [{{address: 127.0.0.1:3128}}, {tls}]")
+
+
 @pytest.mark.parametrize("mode", ["transparent", "hosts", "'reverse:https://a.example'"])
 def test_tokens_alone_do_not_fit_where_nobody_can_bring_one(load: Load, mode: str) -> None:
     listener = f"listeners: [{{address: 127.0.0.1:8443, mode: {mode}}}]"

@@ -183,7 +183,7 @@ class TestFlags:
 
     def test_upstream_ca_adds_to_what_is_trusted(self, load: Load, home: Path) -> None:
         for name in ("a.pem", "b.pem"):
-            (home / name).touch()
+            (home / name).write_text("-----BEGIN CERTIFICATE-----\n")
         settings = load("upstream: {extra_ca: [a.pem]}", {"--upstream-ca": ["b.pem"]})
         assert settings.upstream.extra_ca == (home / "a.pem", home / "b.pem")
 

@@ -139,6 +139,28 @@ def test_an_unknown_variable_gets_the_nearest_known_one(problems: Problems) -> N
     ]
 
 
+def test_an_unknown_section_names_who_gave_what_is_in_it(problems: Problems) -> None:
+    assert problems(flags={"--set": ["cach.ttl_s=5"]}) == [
+        "--set cach.ttl_s: cach: is not a setting; did you mean cache?"
+    ]
+    assert problems(environ={"SKINFLINT_CACH__TTL_S": "5"})[0].startswith("$SKINFLINT_CACH__TTL_S: cach: is not a")
+
+
+def test_a_bad_key_of_a_map_is_named_as_it_was_written(problems: Problems) -> None:
+    assert problems("access:\n  sources:\n    nonet: team") == [
+        's.yaml:3: access.sources.nonet: got "nonet"; must be an address or a network, such as 10.0.0.0/8 or fd00::/8'
+    ]
+
+
+def test_roots_without_a_certificate_are_a_problem(problems: Problems, tmp_path: Path) -> None:
+    (tmp_path / "roots.pem").write_text("secret")
+    (tmp_path / "roots.der").write_bytes(b"\x30\x82")
+    assert problems("upstream: {extra_ca: [roots.pem]}", {"--upstream-ca": ["roots.der"]}) == [
+        "--upstream-ca: upstream.extra_ca[0]: roots.pem has no certificate in PEM form",
+        "--upstream-ca: upstream.extra_ca[1]: roots.der has no certificate in PEM form",
+    ]
+
+
 def test_a_port_that_is_not_kubernetes_is_an_unknown_variable(problems: Problems) -> None:
     assert problems(environ={"SKINFLINT_PORT": "8080"})[0].startswith("$SKINFLINT_PORT: port: is not a setting")
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,25 @@ def test_a_change_is_taken_and_a_bad_one_is_not(ca: TestCa, tmp_path: Path) -> N
     served.write_bytes(ca.server("gateway.test").read_bytes())
     assert made.poll()
     assert made.context is not first
+
+
+@pytest.mark.parametrize(("days", "reason"), [(10, "it ended on "), (-10, "it begins on ")])
+def test_a_certificate_that_is_not_in_force_is_said_once_and_served(ca: TestCa, days: int, reason: str) -> None:
+    pair = ca.server("gateway.test")
+    moved_ns = days * 86_400 * 10**9
+    made = Front(ListenerTls(certificate=pair, key=pair), lambda: time.time_ns() + moved_ns)
+    with capture_logs() as logs:
+        assert not made.poll()
+        assert not made.poll()
+    assert [(entry["event"], entry["file"]) for entry in logs] == [("certificate_not_in_force", str(pair))]
+    assert logs[0]["reason"].startswith(reason)
+
+
+def test_of_a_certificate_that_is_in_force_nothing_is_said(ca: TestCa) -> None:
+    made = front(ca.server("gateway.test"))
+    with capture_logs() as logs:
+        made.poll()
+    assert logs == []
 
 
 def test_clients_are_offered_http1_alone(ca: TestCa) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.injector.certs import CertificateError, Certificates
 from tests.injector.serving import NAME, Running, install, running
@@ -71,6 +73,14 @@ async def test_a_pair_that_does_not_fit_is_refused_and_the_old_one_serves(tmp_pa
         assert server.certificates.poll() == "refused"
         assert server.certificates.poll() == "unchanged"
         assert await serial(server) == before
+
+
+def test_a_pair_that_has_ended_is_said_once_and_served(tmp_path: Path) -> None:
+    pair = TestCa(tmp_path).server("x")
+    certificates = Certificates(pair, pair, lambda: time.time_ns() + 10 * 86_400 * 10**9)
+    with capture_logs() as logs:
+        assert [certificates.poll(), certificates.poll()] == ["unchanged", "unchanged"]
+    assert [(entry["event"], entry["reason"][:8]) for entry in logs] == [("certificate_not_in_force", "it ended")]
 
 
 @pytest.mark.parametrize("content", [b"", b"no pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])

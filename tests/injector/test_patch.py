@@ -186,6 +186,21 @@ def test_an_annotation_that_cannot_be_followed_refuses_the_pod(key: str, value: 
     assert said in message
 
 
+def test_all_annotations_that_cannot_be_followed_are_told_with_the_way_out() -> None:
+    message = refusal(pod(annotations={"skinflint.dev/mode": "sidecar", "skinflint.dev/exclude-cidrs": "x"}))
+    assert message == (
+        'annotation skinflint.dev/mode: got "sidecar"; allowed: hosts, env, redirect; '
+        "annotation skinflint.dev/exclude-cidrs: each must be an address or a network, such as 10.0.0.0/8 or fd00::/8; "
+        'or label the pod skinflint.dev/inject: "false" to keep it without Skinflint'
+    )
+
+
+def test_a_template_without_metadata_is_injected() -> None:
+    made = pod()
+    del made["metadata"]
+    assert patched(made)["metadata"]["annotations"].keys() == {"skinflint.dev/status"}
+
+
 def test_an_unknown_annotation_is_said() -> None:
     assert "skinflint.dev/mod " in injected(pod(annotations={"skinflint.dev/mod": "env"})).warnings[0]
 

@@ -128,6 +128,10 @@
 {{- if and .tls.clientCa.secretName (not .tls.enabled) -}}
   {{- $problems = append $problems "gateway.tls.clientCa.secretName: clients show certificates on the HTTPS proxy only; set gateway.tls.enabled" -}}
 {{- end -}}
+{{- $access := default dict .settings.access -}}
+{{- if and .tls.clientCa.secretName (not (or .credentials.secretName .kubernetes.enabled $access.sources $access.default_tenant)) -}}
+  {{- $problems = append $problems "gateway.tls.clientCa.secretName: port 3128 asks for no certificate, and would let everybody in; say who may use it by gateway.credentials, gateway.kubernetes or settings.access (sources {127.0.0.1/32: nobody} lets nobody else in)" -}}
+{{- end -}}
 {{- if and .kubernetes.enabled (not .serviceAccount.create) (not .serviceAccount.name) -}}
   {{- $problems = append $problems "gateway.serviceAccount.name: is needed with gateway.kubernetes.enabled and no ServiceAccount of its own; all pods of the namespace would have its rights" -}}
 {{- end -}}
