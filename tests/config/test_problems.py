@@ -292,6 +292,6 @@ def test_semantic_answers_without_their_extra_are_a_problem(
 def test_files_for_redis_count_where_there_is_a_redis(tmp_path: Path) -> None:
     (tmp_path / "skinflint.yaml").write_text("cache: {redis: {ca: none.pem}}\n")
     url = {"SKINFLINT_CACHE__REDIS__URL": "rediss://cache"}
-    SettingsLoader(None, {}, {"HOME": str(tmp_path)}, "production").load()
+    SettingsLoader(tmp_path / "skinflint.yaml", {}, {"HOME": str(tmp_path)}, "production").load()
     with pytest.raises(SettingsError, match=r"cache\.redis\.ca: there is no file"):
-        SettingsLoader(None, {}, {"HOME": str(tmp_path), **url}, "production").load()
+        SettingsLoader(tmp_path / "skinflint.yaml", {}, {"HOME": str(tmp_path), **url}, "production").load()
