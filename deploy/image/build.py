@@ -43,7 +43,12 @@ def build(name: str, tag: str, version: str, more: list[str]) -> None:
     """Build it."""
     own = ["--isolation", "chroot", "--format", "docker"] if name == "buildah" else []
     arguments = ["--build-arg", f"VERSION={version}", "--build-arg", f"REVISION={revision()}", "-t", tag]
-    subprocess.run([name, "build", *own, *arguments, *more, str(_ROOT)], check=True)
+    done = subprocess.run([name, "build", *own, *arguments, *more, str(_ROOT)], check=False)
+    if done.returncode:
+        sys.exit(
+            f"{name} build: status {done.returncode}; its reason is above. Without a way to registries, "
+            "IMAGE_ARGS says where from (docs/image.md, How it is built)"
+        )
 
 
 def probe(name: str, tag: str) -> dict[str, float]:
