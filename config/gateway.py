@@ -23,10 +23,13 @@ _TENANT_CHARACTERS: Final = 128
 
 def network(text: str) -> str:
     """A network in its usual form. Raises ValueError."""
+    mistake = "must be an address or a network, such as 10.0.0.0/8 or fd00::/8"
+    if "%" in text:  # addresses are compared without their zone, so that none could ever be in it
+        raise ValueError(mistake)
     try:
         return str(ip_network(text.strip(), strict=False))
     except ValueError:
-        raise ValueError("must be an address or a network, such as 10.0.0.0/8 or fd00::/8") from None
+        raise ValueError(mistake) from None
 
 
 def is_network(text: str) -> bool:

@@ -45,10 +45,13 @@ def host_name(text: str) -> str:
 
 def cidr(text: str) -> str:
     """A network, as the kernel's rules are told it. Raises ValueError."""
+    mistake = "must be an address or a network, such as 10.0.0.0/8 or fd00::/8"
+    if "%" in text:  # an IPv6 zone may be any text, and would stand in the rules as it is
+        raise ValueError(mistake)
     try:
         return str(ip_network(text.strip(), strict=False))
     except ValueError:
-        raise ValueError("must be an address or a network, such as 10.0.0.0/8 or fd00::/8") from None
+        raise ValueError(mistake) from None
 
 
 def amounts(given: dict[str, str]) -> dict[str, str]:

@@ -108,6 +108,7 @@ def test_tls_is_for_regular_listeners(load: Load) -> None:
         ("destinations: {allow: ['a b']}", "is not HOST or HOST:PORT"),
         ("destinations: {exceptions: ['10.0.0.0/33']}", "is not HOST or HOST:PORT"),
         ("access: {sources: {10.0.0.0/40: a}}", "must be an address or a network"),
+        ("access: {sources: {'fe80::%eth0/64': a}}", "must be an address or a network"),
         ("access: {sources: {10.0.0.0/8: 'a:b'}}", "without a colon"),
         ("access: {default_tenant: 'a b'}", "must not have blanks"),
         ("access: {kubernetes: {wait_s: 99}}", "must be at most 30"),
