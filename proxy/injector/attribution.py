@@ -27,7 +27,7 @@ def attribution(pod: Object, chosen: Mapping[str, str]) -> list[Object]:
         for label, path in paths
     ]
     if (owner := workload(pod)) and "workload" not in chosen:
-        told.append({"name": _variable("workload"), "value": owner})
+        told.append({"name": _variable("workload"), "value": literal(owner)})
     return told
 
 
@@ -46,6 +46,11 @@ def workload(pod: Object) -> str:
     if kind == "Job" and (due := _DUE.fullmatch(name)):
         return f"CronJob/{due['name']}"
     return f"{kind}/{name}"
+
+
+def literal(value: str) -> str:
+    """A variable's value in which the kubelet expands nothing. It reads `$$` as a dollar, wherever it stands."""
+    return value.replace("$", "$$")
 
 
 def _variable(label: str) -> str:

@@ -12,7 +12,7 @@ import orjson
 from config.environment import variable_name
 from config.injector import InjectorSettings
 from proxy.injector import names
-from proxy.injector.attribution import attribution
+from proxy.injector.attribution import attribution, literal
 from proxy.injector.document import Json, Object
 from proxy.injector.volumes import sidecar_mounts
 from proxy.injector.wishes import Wishes
@@ -72,7 +72,7 @@ def _environment(pod: Object, wishes: Wishes, settings: InjectorSettings) -> lis
         told[variable_name("upstream.extra_ca")] = roots
         told["NODE_EXTRA_CA_CERTS"] = roots  # one of the variables whose roots go into the bundle
     found: list[Object] = [
-        {"name": name, "value": value.replace("$(", "$$(")} for name, value in told.items() if name not in settings.env
+        {"name": name, "value": literal(value)} for name, value in told.items() if name not in settings.env
     ]
     labels = [each for each in attribution(pod, settings.labels) if each["name"] not in settings.env]
     secrets: list[Object] = [

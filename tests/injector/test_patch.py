@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import jsonpatch
@@ -152,6 +153,7 @@ def test_annotations_say_mode_hosts_and_resources() -> None:
         ("hosts", "*.openai.azure.com", "exact host name"),
         ("hosts", "10.0.0.1", "exact host name"),
         ("exclude-cidrs", "10.0.0.0/99", "network"),
+        ("exclude-cidrs", "fd00::%0 } accept\n    tcp dport 443 accept\n    ip6 daddr { fd00::/64", "network"),
         ("system-store", "maybe", '"true" or "false"'),
         ("resources", "cpu=1", "must be JSON"),
         ("resources", '{"limits": {"gpu": "1"}}', "allowed: cpu, memory"),
@@ -249,6 +251,20 @@ def test_the_proxys_settings_reach_the_sidecar_and_are_not_expanded() -> None:
     assert told["SKINFLINT_ATTRIBUTION"] == '{"labels":{"a":"$$(HOME)"}}'
     assert told["SKINFLINT_PROFILE"] == "development"
     assert told["A"] == "b"
+
+
+def _expanded(value: str) -> str:
+    """What a kubelet makes of a variable's value, where A is known to be `secret`."""
+    return re.sub(r"\$(\$|\(A\))", lambda found: "$" if found[1] == "$" else "secret", value)
+
+
+@pytest.mark.parametrize("text", ["$(A)", "$$(A)", "$$$(A)", "a$$b", "$"])
+def test_dollars_reach_the_sidecar_as_they_are(text: str) -> None:
+    owner = {"apiVersion": "v1", "kind": "Job", "name": text, "uid": "u", "controller": True}
+    made = patched(pod(metadata={"ownerReferences": [owner]}), plan(settings={"attribution": {"labels": {"a": text}}}))
+    told = variables(made["spec"]["initContainers"][0])
+    assert _expanded(told["SKINFLINT_ATTRIBUTION"]) == f'{{"labels":{{"a":"{text}"}}}}'
+    assert _expanded(told["SKINFLINT_ATTRIBUTION__LABELS__WORKLOAD"]) == f"Job/{text}"
 
 
 @pytest.mark.parametrize("mode", MODES)
