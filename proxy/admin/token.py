@@ -46,7 +46,8 @@ class AdminToken:
         """Is this field `Bearer` and the token?"""
         scheme, _, given = authorization.partition(" ")
         token = self._text if self._file is None else _now_in(self._file)
-        return scheme.lower() == "bearer" and bool(token) and hmac.compare_digest(given.strip().encode(), token)
+        is_right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), token)  # a field may be any bytes
+        return is_right and scheme.lower() == "bearer" and bool(token)
 
 
 def _now_in(file: Path) -> bytes:

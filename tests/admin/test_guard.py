@@ -30,6 +30,13 @@ async def test_no_other_spelling_is_a_way_around(operators: Operators, address: 
     assert operators.store.stats().entries == 1
 
 
+async def test_a_field_that_is_no_text_is_no_token(operators: Operators, address: str) -> None:
+    head = f"POST /v1/cache/clear HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: 0\r\n"
+    answer = await say(address, head.encode() + b"authorization: Bearer \xff\xfe\r\n\r\n")
+    await operators.server.stop()
+    assert answer.split()[1] == b"401"
+
+
 async def test_with_the_token_they_are_made(ask: Ask) -> None:
     assert (await ask("/v1/cache/clear", "POST", Authorization=AUTHORIZATION))[0] == 200
 
