@@ -50,6 +50,7 @@ def admitted(connection: "ClientConnection", head: RequestHead, request: Request
     who: Tenant | Why = connection.tenant
     if connection.admission is None and not bridge.gate.is_open:  # it began before there were rules
         connection.admission = Admission(Client(connection.peer))
+        connection.caller = None  # a repeat would not ask whose it is
     if connection.admission is not None:
         who = connection.admission.of(bridge.gate, first(head.headers, b"proxy-authorization"))
     if isinstance(who, Why):

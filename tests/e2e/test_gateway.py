@@ -269,6 +269,31 @@ async def test_rules_for_clients_are_taken_while_it_runs(
     assert (await refused(proxy, f"{HOST}:443")).startswith(b"HTTP/1.1 403 ")
 
 
+async def test_each_request_of_a_connection_that_began_without_rules_says_whose_it_is(
+    make_proxy: MakeProxy, make_provider: MakeProvider, tenants: Tenants, prompt: str
+) -> None:
+    plain = make_provider(tls=False)
+    proxy = make_proxy(plain, {"destinations": {"allow": ["providers"]}})
+    call = post(chat(prompt), f"http://{HOST}{CHAT}", ("proxy-authorization", tenants.field("team-a")))
+    async with await connect(proxy.port()) as client:
+        client.send(post(chat("before"), f"http://{HOST}{CHAT}"))
+        assert (await client.answer()).status == 200
+        settings = orjson.loads(proxy.config.read_bytes())
+        settings["access"] = {"credentials": str(tenants.file)}
+        proxy.config.write_bytes(orjson.dumps(settings))
+        proxy.logged("settings_applied")
+        for _ in range(4):
+            client.send(call)
+            assert (await client.answer()).status == 200
+        rows = proxy.settled(5)[1:]
+        assert [orjson.loads(str(row["labels"])).get("tenant") for row in rows] == ["team-a"] * 4
+        del tenants.lines["team-a"]
+        tenants.write()
+        proxy.logged("credentials_reloaded")
+        client.send(call)
+        assert (await client.answer()).status == 407
+
+
 async def test_redirects_are_the_clients_to_follow(
     gateway: RunningProxy, provider: Providers, tenants: Tenants, prompt: str
 ) -> None:
