@@ -11,7 +11,7 @@ from tests.conftest import MakeProxy
 from tests.support.background import Providers
 from tests.support.h2_client import H2Client
 from tests.support.origins import echo, origin
-from tests.support.raw_client import request, secure
+from tests.support.raw_client import connect, request, secure
 from tests.support.running import RunningProxy
 from tests.support.x509 import TestCa, trusting
 
@@ -105,3 +105,41 @@ async def test_an_upgrade_to_h2c_is_answered_as_an_ordinary_request(proxy: Runni
     async with await secure(proxy.port(), proxy.trust()) as client:
         client.send(request("GET", "/v1/models", None, fields))
         assert (await client.answer()).status == 200
+
+
+async def test_after_a_declined_upgrade_no_other_request_goes_to_that_origin(make_proxy: MakeProxy) -> None:
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno")
+        seen.append(await reader.read(65_536))
+
+    async with origin(serve) as port:
+        proxy = make_proxy(None, {"upstream": {"resolve": {"a.example": f"127.0.0.1:{port}"}}})
+        async with await connect(proxy.port()) as client:
+            fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nProxy-Authorization: Basic c2VjcmV0\r\n"
+            first = f"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n"
+            second = "GET http://b.example/ HTTP/1.1\r\nHost: b.example\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n"
+            client.send(first.encode())
+            answer = await client.answer()
+            assert (answer.status, answer.body) == (200, b"no")
+            client.send(second.encode())
+            assert await client.read_all() == b""
+    assert seen[0].startswith(b"GET / HTTP/1.1\r\nhost: a.example\r\n")
+    assert b"c2VjcmV0" not in b"".join(seen)
+    assert seen[1] == b""
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: " + b"x" * 70_000 + b"\r\n\r\n"])
+async def test_an_origin_that_gives_no_answer_to_an_upgrade_is_said(make_proxy: MakeProxy, answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async with origin(serve) as port:
+        proxy = make_proxy(None, {"upstream": {"resolve": {"a.example": f"127.0.0.1:{port}"}}})
+        async with await connect(proxy.port()) as client:
+            fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            client.send(f"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n".encode())
+            assert (await client.answer()).status == 502
