@@ -1,7 +1,8 @@
 """The server: POST /mutate for the API server; GET /livez, /readyz and /metrics. All of it over TLS, on one port.
 
-Rules: bodies, reviews in hand and the time for a body are bounded, and what is beyond is turned away at once; of a pod
-only its namespace, its name and what was decided are logged; a failure of ours is an answer of 500, and then the
+Rules: bodies, reviews in hand and the time for a body are bounded. When there are too many, the one whose body has been
+awaited for longest is turned away: an API server sends its bodies in one go, and must not wait for who does not. Of a
+pod only its namespace, its name and what was decided are logged; a failure of ours is an answer of 500, and then the
 webhook's failurePolicy says what becomes of the pod.
 """
 
@@ -31,6 +32,10 @@ _STOP_S: Final = 5.0
 type _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class _GivenWayError(Exception):
+    """Its place was needed."""
+
+
 class Webhook:
     """See the module. `plan` may be changed while it serves."""
 
@@ -38,7 +43,7 @@ class Webhook:
         self.plan = plan
         self._certificates = certificates
         self._counts = counts
-        self._in_hand = 0
+        self._awaited: dict[asyncio.Timeout, None] = {}  # bodies, the oldest first
         self._is_ready = False
         self._server: asyncio.Server | None = None
         app = web.Application(client_max_size=MAX_BODY, middlewares=[_guarded])
@@ -73,23 +78,19 @@ class Webhook:
         await self._runner.cleanup()
 
     async def _mutate(self, request: web.Request) -> web.Response:
-        if self._in_hand >= MAX_IN_HAND:
-            return self._turned_away("busy", 503, "too many reviews at once")
-        self._in_hand += 1
         began = time.perf_counter()
         try:
             return await self._answer(request)
         finally:
-            self._in_hand -= 1
             self._counts.seconds.observe(time.perf_counter() - began)
 
     async def _answer(self, request: web.Request) -> web.Response:
         if request.content_type != "application/json":
             return self._turned_away("malformed", 415, "the content type must be application/json")
         try:
-            async with asyncio.timeout(_BODY_S):
-                body = await request.read()
-            answer = review(body, self.plan)
+            answer = review(await self._body(request), self.plan)
+        except _GivenWayError:
+            return self._turned_away("busy", 503, "too many reviews at once")
         except TimeoutError:
             return self._turned_away("malformed", 408, f"the body took more than {_BODY_S:g} s")
         except web.HTTPRequestEntityTooLarge:
@@ -102,6 +103,24 @@ class Webhook:
         self._counts.reviews.labels(answer.outcome).inc()
         _tell(answer)
         return web.Response(body=answer.body, content_type="application/json")
+
+    async def _body(self, request: web.Request) -> bytes:
+        """Raises TimeoutError, and _GivenWayError when others needed the place."""
+        if len(self._awaited) >= MAX_IN_HAND:
+            oldest = next(iter(self._awaited))
+            del self._awaited[oldest]
+            oldest.reschedule(0.0)
+        deadline = asyncio.timeout(_BODY_S)
+        try:
+            async with deadline:
+                self._awaited[deadline] = None
+                return await request.read()
+        except TimeoutError as exc:
+            if deadline not in self._awaited:
+                raise _GivenWayError from exc
+            raise
+        finally:
+            self._awaited.pop(deadline, None)
 
     def _turned_away(self, outcome: str, status: int, reason: str) -> web.Response:
         self._counts.reviews.labels(outcome).inc()

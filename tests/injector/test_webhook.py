@@ -93,23 +93,26 @@ async def test_a_failure_of_ours_tells_nothing_of_the_pod(tmp_path: Path, caplog
         assert [each["error"] for each in logs] == ["AttributeError"]
 
 
-async def test_reviews_in_hand_are_bounded_and_who_is_turned_away_hears_it_at_once(tmp_path: Path) -> None:
+async def test_reviews_in_hand_are_bounded_and_who_sends_slowly_gives_way(tmp_path: Path) -> None:
     head = b"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"
     async with running(tmp_path) as server:
         host, _, port = server.address.partition(":")
         waiting = []
-        for _ in range(served.MAX_IN_HAND):
+        for _ in range(served.MAX_IN_HAND + 2):
             reader, writer = await asyncio.open_connection(host, int(port), ssl=server.trust, server_hostname=NAME)
             writer.write(head)
             waiting.append((reader, writer))
-        while (await server.ask("POST", "/mutate", json=review({})))[0] != 503:
-            await asyncio.sleep(0.005)
-        for _, writer in waiting:
-            writer.write(b"[1, 2, 3]")
-        for reader, writer in waiting:
-            assert b" 400 " in await reader.readline()
+        for reader, writer in waiting[:2]:
+            assert b" 503 " in await reader.readline()
             writer.close()
         assert (await server.review({}))["allowed"] is True
+        for _, writer in waiting[3:]:
+            writer.write(b"[1, 2, 3]")
+        for reader, writer in waiting[3:]:
+            assert b" 400 " in await reader.readline()
+            writer.close()
+        assert b" 503 " in await waiting[2][0].readline()
+        waiting[2][1].close()
 
 
 async def test_logs_have_the_pods_name_and_nothing_else_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
