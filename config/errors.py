@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 SECRET_KEYS: Final = frozenset({"cache.redis.url", "ledger.url", "upstream.proxy"})  # URLs that may carry a password
-_USERINFO = re.compile(r"(?<=://)[^@/\s]*@")
+_USERINFO = re.compile(r"(?<=://)\S*@")  # up to the last one: some readers take passwords with a slash or an @ in them
+_IN_QUERY = re.compile(r"(?<=[?&]password=)[^&\s]+", re.IGNORECASE)
 _SHOWN_CHARACTERS: Final = 80
 
 
@@ -42,7 +43,7 @@ class SettingsError(Exception):
 
 def without_password(text: str) -> str:
     """The text with the user and password of URLs in it hidden."""
-    return _USERINFO.sub("***@", text)
+    return _IN_QUERY.sub("***", _USERINFO.sub("***@", text))
 
 
 def shown(value: object) -> str:

@@ -179,5 +179,8 @@ def _contradictions(settings: InjectorSettings) -> list[tuple[KeyPath, str]]:
     for group, variables in (("env", settings.env), ("secret_env", settings.secret_env)):
         taken = [name for name in variables if name.upper().partition("__")[0] in reserved]
         found += [((group, name), "is said by the injector; take it out") for name in taken]
+    for name, value in settings.env.items():
+        if without_password(value) != value:
+            found.append((("env", name), "has a password, which pods would show; put it into secret_env"))
     both = sorted(settings.env.keys() & settings.secret_env.keys())
     return [*found, *((("secret_env", name), "is also in env; keep one of them") for name in both)]

@@ -131,6 +131,22 @@ def existing(**values: object) -> Values:
             "gateway.settings.access.kubernetes.enabled: is said by the chart",
         ),
         (
+            gateway(settings={"ledger": {"url": "postgresql+asyncpg://u:hu/sh@db/x"}}),
+            "gateway.settings.ledger.url: has a password",
+        ),
+        (
+            gateway(settings={"ledger": {"url": "postgresql+asyncpg://db/x?user=u&password=hush"}}),
+            "gateway.settings.ledger.url: has a password",
+        ),
+        (
+            gateway(env={"SKINFLINT_LEDGER__URL": "postgresql+asyncpg://u:hush@db/x"}),
+            "gateway.env.SKINFLINT_LEDGER__URL: has a password",
+        ),
+        (
+            {"sidecar": {"env": {"SKINFLINT_CACHE__REDIS__URL": "redis://:hush@r"}}},
+            "sidecar.env.SKINFLINT_CACHE__REDIS__URL: has a password",
+        ),
+        (
             gateway(settings={"cache": {"redis": {"url": "rediss://:hush@r"}}}),
             "gateway.settings.cache.redis.url: has a password",
         ),

@@ -35,6 +35,11 @@ def test_an_image_is_all_that_is_needed(tmp_path: Path) -> None:
         ("image: a\nlabels: {Team: x}", "small letters"),
         ("image: a\nlabels: {model: x}", "cannot be a label of metrics"),
         ("image: a\nenv: {A-B: x}", "name of a variable"),
+        (
+            "image: a\nenv: {SKINFLINT_LEDGER__URL: 'postgresql://u:hu/s@h@db/x'}",
+            "env.SKINFLINT_LEDGER__URL: has a password",
+        ),
+        ("image: a\nenv: {A: 'redis://r?Password=hush'}", "injector.yaml:2: env.A: has a password"),
         ("image: a\nenv: {A: x}\nsecret_env: {A: {name: n, key: k}}", "is also in env"),
         ("image: a\nsettings: {cache: {tttl_s: 1}}", "did you mean settings.cache.ttl_s?"),
         ("image: a\nsettings: {data_dir: /x}", "injector.yaml:2: settings.data_dir: is said by the injector"),

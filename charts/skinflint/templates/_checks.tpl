@@ -5,11 +5,27 @@
 {{- $problems := list -}}
 {{- range $key := list "cache.redis.url" "ledger.url" "upstream.proxy" -}}
   {{- $value := include "skinflint.at" (dict "settings" $.settings "key" $key) -}}
-  {{- if regexMatch "://[^@/]*:[^@/]*@" $value -}}
+  {{- if regexMatch (include "skinflint.passwordPattern" .) $value -}}
     {{- $problems = append $problems (printf "%s.%s: has a password, which a ConfigMap would show; put the URL into a Secret and name it in %s" $.where $key $.instead) -}}
   {{- end -}}
 {{- end -}}
 {{- $problems | toJson -}}
+{{- end -}}
+
+{{/* The same of variables. Takes env, where they stand, and what to use. */}}
+{{- define "skinflint.passwordVariableProblems" -}}
+{{- $problems := list -}}
+{{- range $name := keys $.env | sortAlpha -}}
+  {{- if regexMatch (include "skinflint.passwordPattern" $) (get $.env $name) -}}
+    {{- $problems = append $problems (printf "%s.%s: has a password, which whoever may look at pods would see; put it into a Secret and name it in %s" $.where $name $.instead) -}}
+  {{- end -}}
+{{- end -}}
+{{- $problems | toJson -}}
+{{- end -}}
+
+{{/* Of a URL with a password, as JSON too, which has & as \u0026; some readers take a slash in one, some one in the query. */}}
+{{- define "skinflint.passwordPattern" -}}
+://[^@?#\s]*:[^@?#\s]*@|([?&]|\\u0026)password=.
 {{- end -}}
 
 {{/* Keys that the chart says itself. Takes settings, where they stand, and keys: dotted key to what to use instead. */}}
@@ -60,6 +76,7 @@
 {{- if $.Values.postgresql.sidecars.secretName }}{{ $_ := set $keys "ledger.url" "postgresql.sidecars.secretName has it" }}{{ end -}}
 {{- $problems = concat $problems (include "skinflint.reservedProblems" (dict "settings" .settings "where" "sidecar.settings" "keys" $keys) | fromJsonArray) -}}
 {{- $problems = concat $problems (include "skinflint.passwordProblems" (dict "settings" .settings "where" "sidecar.settings" "instead" "sidecar.secretEnv") | fromJsonArray) -}}
+{{- $problems = concat $problems (include "skinflint.passwordVariableProblems" (dict "env" .env "where" "sidecar.env" "instead" "sidecar.secretEnv") | fromJsonArray) -}}
 {{- if lt (len (uniq (list (int .ports.proxy) (int .ports.redirect) (int .ports.admin)))) 3 -}}
   {{- $problems = append $problems "sidecar.ports: must be three different numbers" -}}
 {{- end -}}
@@ -89,6 +106,7 @@
 {{- if $.Values.postgresql.gateway.secretName }}{{ $_ := set $keys "ledger.url" "use postgresql.gateway" }}{{ end -}}
 {{- $problems = concat $problems (include "skinflint.reservedProblems" (dict "settings" .settings "where" "gateway.settings" "keys" $keys) | fromJsonArray) -}}
 {{- $problems = concat $problems (include "skinflint.passwordProblems" (dict "settings" .settings "where" "gateway.settings" "instead" "redis.gateway, postgresql.gateway or gateway.secretEnv") | fromJsonArray) -}}
+{{- $problems = concat $problems (include "skinflint.passwordVariableProblems" (dict "env" .env "where" "gateway.env" "instead" "gateway.secretEnv") | fromJsonArray) -}}
 {{- if and (eq .ca.mode "existing") (not .ca.secretName) -}}
   {{- $problems = append $problems "gateway.ca.secretName: is needed with mode existing: a Secret that `skinflint ca make` or cert-manager filled" -}}
 {{- end -}}
