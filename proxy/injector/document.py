@@ -4,8 +4,8 @@ Rules: a member that is missing, null or empty is the same; one of another kind 
 and never what. A Draft's operations (RFC 6902) add members and elements; they never rewrite an array.
 """
 
-import copy
 from collections.abc import Sequence
+from typing import cast
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 type Object = dict[str, Json]
@@ -77,11 +77,22 @@ def covers(found: Json, wanted: Json) -> bool:
     return type(found) is type(wanted) and found == wanted
 
 
+def copied[T: Json](value: T) -> T:
+    """The same, with nothing shared. `copy.deepcopy` takes three times as long, and two frames for each level."""
+    return cast(T, _copied(value))
+
+
+def _copied(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value
+
+
 class Draft:
     """A copy of a document, and the operations that make it of the original."""
 
     def __init__(self, document: Object) -> None:
-        self.document = copy.deepcopy(document)
+        self.document = copied(document)
         self.operations: list[Object] = []
 
     def put(self, path: Path, key: str, value: Json) -> None:
@@ -90,7 +101,7 @@ class Draft:
         if key in parent and covers(parent[key], value):
             return
         self._write("replace" if key in parent else "add", (*path, key), value)
-        parent[key] = copy.deepcopy(value)
+        parent[key] = copied(value)
 
     def extend(self, path: Path, values: Sequence[Json]) -> None:
         """Add elements to the end of the list at `path`, which is made if it is missing."""
@@ -103,7 +114,7 @@ class Draft:
             return
         for value in values:
             self._write("add", (*path, "-"), value)
-            elements(parent, key).append(copy.deepcopy(value))
+            elements(parent, key).append(copied(value))
 
     def insert(self, path: Path, index: int, value: Json) -> None:
         """Put an element before the one at `index` of the list at `path`, which is made if it is missing."""
@@ -114,7 +125,7 @@ class Draft:
             self.put(tuple(above), key, [value])
             return
         self._write("add", (*path, index), value)
-        elements(parent, key).insert(index, copy.deepcopy(value))
+        elements(parent, key).insert(index, copied(value))
 
     def remove(self, path: Path, index: int) -> None:
         """Take an element out of the list at `path`."""
@@ -128,10 +139,10 @@ class Draft:
         self._write("replace", (*path, index), value)
         found = self._at(path)
         assert isinstance(found, list)
-        found[index] = copy.deepcopy(value)
+        found[index] = copied(value)
 
     def _write(self, operation: str, path: Path, value: Json) -> None:
-        self.operations.append({"op": operation, "path": pointer(path), "value": copy.deepcopy(value)})
+        self.operations.append({"op": operation, "path": pointer(path), "value": copied(value)})
 
     def _object(self, path: Path) -> Object:
         parent = self._at(path[:-1]) if path else None

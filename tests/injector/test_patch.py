@@ -10,8 +10,9 @@ import pytest
 
 from config.load import SettingsLoader
 from proxy.injector import names
+from proxy.injector.document import section
 from proxy.injector.modes.redirect import rules
-from proxy.injector.patch import Skipped, inject
+from proxy.injector.patch import Injected, Skipped, inject
 from tests.injector.pods import HOSTS, injected, patched, plan, pod, refusal, variables
 
 MODES = ("hosts", "env", "redirect")
@@ -288,6 +289,17 @@ def test_the_proxy_takes_what_the_sidecar_is_told(mode: str) -> None:
 def test_pull_secrets_are_added_once() -> None:
     made = patched(pod(imagePullSecrets=[{"name": "mine"}]), plan(image_pull_secrets=["mine", "ours"]))
     assert made["spec"]["imagePullSecrets"] == [{"name": "mine"}, {"name": "ours"}]
+
+
+def test_a_pod_that_goes_deep_is_served_like_any_other() -> None:
+    deep: dict = {}
+    for _ in range(800):
+        deep = {"f:a": deep}
+    document = pod()
+    section(document, "metadata")["managedFields"] = [{"fieldsV1": deep}]
+    decision = inject(document, "shop", plan())
+    assert isinstance(decision, Injected)
+    assert decision.operations == injected(pod()).operations
 
 
 def test_many_warnings_are_cut_short() -> None:
