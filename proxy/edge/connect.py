@@ -22,6 +22,7 @@ from proxy.wire.http1 import Http1Server
 if TYPE_CHECKING:
     from proxy.edge.select import Select
 
+_BEGINNING = b"CONNECT "
 _LOOP = b"HTTP/1.1 508 Loop Detected\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -52,22 +53,34 @@ class Connect:
     authorization: bytes | None = field(default=None, repr=False)
 
 
-def read_connect(seen: bytes, limits: WireLimits) -> NeedMore | Other | Refused | Connect:
-    """What a connection's first bytes ask for. Pure."""
-    if not b"CONNECT ".startswith(seen[:8]):
-        return Other()
-    codec = Http1Server(limits)
-    received = codec.receive(seen)
-    if not received:
-        return NeedMore()
-    head = received[0]
-    if isinstance(head, RequestHead):
-        try:
-            host, port = split_authority(head.target.decode("latin-1"), 443)
-        except ValueError:
-            return _refused(codec, 400)
-        return Connect(host, port, codec.take_unparsed(), first(head.headers, b"proxy-authorization"))
-    return _refused(codec, head.status if isinstance(head, BadRequest) else 400)
+class ConnectReader:
+    """What a connection's first bytes ask for. Each byte is read once, in however many pieces they come."""
+
+    def __init__(self, limits: WireLimits) -> None:
+        self._codec = Http1Server(limits)
+        self.seen = b""  # while it may be something else
+
+    def receive(self, data: bytes) -> NeedMore | Other | Refused | Connect:
+        """The next piece; after NeedMore comes another one."""
+        if len(self.seen) < len(_BEGINNING):
+            self.seen += data
+            if not _BEGINNING.startswith(self.seen[: len(_BEGINNING)]):
+                return Other()
+            if len(self.seen) < len(_BEGINNING):
+                return NeedMore()
+            data = self.seen
+        codec = self._codec
+        received = codec.receive(data)
+        if not received:
+            return NeedMore()
+        head = received[0]
+        if isinstance(head, RequestHead):
+            try:
+                host, port = split_authority(head.target.decode("latin-1"), 443)
+            except ValueError:
+                return _refused(codec, 400)
+            return Connect(host, port, codec.take_unparsed(), first(head.headers, b"proxy-authorization"))
+        return _refused(codec, head.status if isinstance(head, BadRequest) else 400)
 
 
 def _refused(codec: Http1Server, status: int) -> Refused:
@@ -82,21 +95,20 @@ class ConnectLayer(layer.Layer):
     def __init__(self, context: Context, select: "Select") -> None:
         super().__init__(context)
         self._select = select
-        self._seen = b""
+        self._reader = ConnectReader(select.bridge.wire_limits())
         self._child: layer.Layer | None = None
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if self._child is not None:
             yield from self._child.handle_event(event)
         elif isinstance(event, events.DataReceived):
-            self._seen += event.data
-            yield from self._first_bytes()
+            yield from self._first_bytes(event.data)
         elif isinstance(event, events.ConnectionClosed):
             yield commands.CloseConnection(self.context.client)
 
-    def _first_bytes(self) -> layer.CommandGenerator[None]:
+    def _first_bytes(self, data: bytes) -> layer.CommandGenerator[None]:
         bridge = self._select.bridge
-        match read_connect(self._seen, bridge.wire_limits()):
+        match self._reader.receive(data):
             case NeedMore():
                 self._select.handover(self.context).more()
             case Refused(answer):
@@ -150,7 +162,7 @@ class ConnectLayer(layer.Layer):
             client = None  # nobody has to be anybody
         connection = ClientConnection(bridge, handover, peer=peer, destination=None, tls=None, client=client)
         self._child = Gone(self.context)
-        connection.start(handover.begin(connection, self._seen, bridge.settings.limits.dead_peer_s))
+        connection.start(handover.begin(connection, self._reader.seen, bridge.settings.limits.dead_peer_s))
 
 
 class Gone(layer.Layer):

@@ -38,6 +38,7 @@ from proxy.edge.takeover import TakeOver
 from proxy.exchange.tenant import Tenant
 
 _MAX_HELLO = 65_536
+_MAX_RECORDS = 32  # that a ClientHello comes in: all of them are read anew with each piece
 
 
 class Select:
@@ -150,7 +151,7 @@ class Select:
             return None
         if not starts_like_tls_record(data):
             return decide_plain(data, going, self)
-        if len(data) > _MAX_HELLO:
+        if len(data) > _MAX_HELLO or _records(data) > _MAX_RECORDS:
             return Close("oversized_client_hello")
         try:
             parsed = parse_client_hello(data)
@@ -198,6 +199,14 @@ def _is_straight(client: Client, writer: asyncio.StreamWriter) -> bool:
     """Did nobody redirect it? Then it would be led to ourselves, again and again."""
     own = writer.get_extra_info("sockname")
     return (plain(own[0]), own[1]) == client.sockname[:2]
+
+
+def _records(data: bytes) -> int:
+    """How many TLS records begin in it, as far as that matters."""
+    count, at = 0, 0
+    while at < len(data) and count <= _MAX_RECORDS:
+        count, at = count + 1, at + 5 + int.from_bytes(data[at + 3 : at + 5])
+    return count
 
 
 def _going(context: Context) -> Going:

@@ -93,6 +93,22 @@ async def test_an_absolute_target_that_leads_back_to_us_is_refused(proxy: Runnin
         assert (await client.answer()).status in (400, 508)
 
 
+@pytest.mark.parametrize(("records", "is_served"), [(20, True), (40, False)])
+async def test_a_client_hello_may_come_in_some_records(proxy: RunningProxy, records: int, is_served: bool) -> None:
+    async with await tunnel(proxy.port(), f"{HOST}:443") as client:
+        hello = client.client_hello(proxy.trust(), HOST)[5:]
+        size = -(-len(hello) // records)
+        for at in range(0, len(hello), size):
+            piece = hello[at : at + size]
+            client.send_raw(b"\x16\x03\x01" + len(piece).to_bytes(2) + piece)
+        if is_served:
+            await client.finish_handshake()
+        else:
+            with pytest.raises((EOFError, OSError)):
+                await client.finish_handshake()
+            assert proxy.logged("connection_closed")[0]["reason"] == "oversized_client_hello"
+
+
 async def test_a_client_hello_may_come_with_the_connect(proxy: RunningProxy, provider: Providers) -> None:
     async with await connect(proxy.port()) as client:
         hello = client.client_hello(proxy.trust(), HOST)

@@ -1,12 +1,19 @@
 """The first bytes on a listener that is an HTTP proxy."""
 
+import time
+
 import pytest
 
-from proxy.edge.connect import Connect, NeedMore, Other, Refused, read_connect
+from proxy.edge.connect import Connect, ConnectReader, NeedMore, Other, Refused
 from proxy.wire.events import WireLimits
 
 HEAD = b"CONNECT api.openai.com:443 HTTP/1.1\r\nHost: api.openai.com:443\r\nProxy-Connection: keep-alive\r\n\r\n"
 LIMITS = WireLimits()
+
+
+def read_connect(seen: bytes, limits: WireLimits) -> NeedMore | Other | Refused | Connect:
+    """What these bytes ask for, when they come in one piece."""
+    return ConnectReader(limits).receive(seen)
 
 
 def test_a_tunnel_is_asked_for() -> None:
@@ -20,6 +27,16 @@ def test_what_comes_with_the_head_is_not_lost() -> None:
 def test_every_shorter_piece_needs_more() -> None:
     for length in range(len(HEAD)):
         assert read_connect(HEAD[:length], LIMITS) == NeedMore(), length
+
+
+def test_a_long_head_that_comes_byte_by_byte_costs_little() -> None:
+    head = b"CONNECT host:443 HTTP/1.1\r\nHost: host\r\nz: " + b"a" * 30_000 + b"\r\n\r\n"
+    reader = ConnectReader(LIMITS)
+    before = time.process_time()
+    pieces = [reader.receive(head[at : at + 1]) for at in range(len(head))]
+    assert pieces[:-1] == [NeedMore()] * (len(head) - 1)
+    assert pieces[-1] == Connect("host", 443, b"")
+    assert time.process_time() - before < 2  # read anew for each byte, it takes more than ten times as long
 
 
 @pytest.mark.parametrize(
