@@ -21,6 +21,7 @@ from proxy.injector.wishes import RefusedError, Wishes, unknown_annotations, wis
 
 _MIRROR: Final = "kubernetes.io/config.mirror"  # the image of a static pod: the kubelet runs that from its own file
 _NOT_OURS: Final = ("kube-system", "kube-public", "kube-node-lease")
+_FILLED_IN: Final = {"imagePullPolicy", "terminationMessagePath"}  # of containers, by the API server
 _MOST_WARNINGS: Final = 16  # the API server shows 4,096 characters of them
 
 
@@ -137,12 +138,19 @@ def _place_own_containers(draft: Draft, wanted: Sequence[Object]) -> None:
     path = ("spec", "initContainers")
     there = sections(section(draft.document, "spec"), "initContainers")
     own = [index for index, each in enumerate(there) if text(each, "name") in names.OWN_CONTAINERS]
-    if own == list(range(len(wanted))) and all(covers(there[index], each) for index, each in enumerate(wanted)):
+    if own == list(range(len(wanted))) and all(_is_whole(there[index], each) for index, each in enumerate(wanted)):
         return
     for index in reversed(own):
         draft.remove(path, index)
     for index, each in enumerate(wanted):
         draft.insert(path, index, each)
+
+
+def _is_whole(found: Object, wanted: Object) -> bool:
+    """Does it say what we say, and nothing that would make it another program? Whoever makes a pod can write it too."""
+    more = {key for key, value in found.items() if value and key not in wanted}
+    rights, ours = section(found, "securityContext"), section(wanted, "securityContext")
+    return covers(found, wanted) and more <= _FILLED_IN and covers(ours, rights)
 
 
 def _place_volumes(draft: Draft, wanted: Sequence[Object]) -> None:

@@ -1,5 +1,6 @@
 """What the injector does to pods, and which it refuses."""
 
+import copy
 import itertools
 import json
 import re
@@ -50,6 +51,24 @@ def test_defaults_that_a_server_filled_in_are_no_reason_for_another_patch() -> N
     made["spec"]["initContainers"][0] |= {"terminationMessagePath": "/dev/termination-log", "imagePullPolicy": "Always"}
     made["spec"]["initContainers"][0]["startupProbe"]["httpGet"]["scheme"] = "HTTP"
     assert injected(made).operations == ()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"command": ["sleep", "infinity"]},
+        {"envFrom": [{"configMapRef": {"name": "x"}}]},
+        {"lifecycle": {"postStart": {"exec": {"command": ["x"]}}}},
+        {"securityContext": {"capabilities": {"add": ["NET_RAW"], "drop": ["ALL"]}}},
+    ],
+)
+def test_a_sidecar_that_somebody_else_has_added_to_is_made_anew(more: dict) -> None:
+    made = patched(pod())
+    forged = copy.deepcopy(made)
+    container = forged["spec"]["initContainers"][0]
+    for key, value in more.items():
+        container[key] = {**container.get(key, {}), **value} if isinstance(value, dict) else value
+    assert patched(forged) == made
 
 
 def test_a_sidecar_of_older_settings_is_made_anew_in_its_place() -> None:
