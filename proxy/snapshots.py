@@ -14,6 +14,7 @@ from addons import Parts, chain, repeats
 from addons.collapse import Peers
 from addons.identify import Identify
 from addons.meter import Meter
+from config.checks import is_loopback
 from config.prices import load_prices
 from config.schema import Settings
 from proxy.access.parts import AccessParts
@@ -132,7 +133,8 @@ class Snapshots:
 def _pool(settings: Settings, on_refused: OnRefused) -> Pool:
     goings = [going(listener) for listener in settings.listeners]
     origins = [(where.host, where.port) for where in goings if where is not None and where.fixed]
-    guard = Guard(settings.destinations, trusted=origins, on_refused=on_refused)
+    is_shared = any(each.mode == "regular" and not is_loopback(each) for each in settings.listeners)
+    guard = Guard(settings.destinations, is_shared=is_shared, trusted=origins, on_refused=on_refused)
     ignores_hosts_file = any(listener.mode == "hosts" for listener in settings.listeners)
     resolver = Resolver(settings.upstream.resolve, ignore_hosts_file=ignores_hosts_file, guard=guard)
     return Pool(settings.upstream, resolver, guard)

@@ -8,7 +8,8 @@ from cryptography.x509.oid import NameOID
 
 
 def names_in(certificate: bytes) -> list[str]:
-    """What a certificate (DER) is named by: URIs (SPIFFE's, for one), DNS names, common name, in this order."""
+    """What a certificate (DER) is named by: URIs (SPIFFE's, for one) and DNS names; without any, its common name, as
+    RFC 6125 has it."""
     found: list[str] = []
     try:
         parsed = x509.load_der_x509_certificate(certificate)
@@ -19,7 +20,7 @@ def names_in(certificate: bytes) -> list[str]:
         pass
     except ValueError:  # OpenSSL took it, and this reader does not
         return []
-    found += [str(each.value) for each in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    found = found or [str(each.value) for each in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     return [name for name in found if name.isprintable() and 0 < len(name) <= 512]
 
 

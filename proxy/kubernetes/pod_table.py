@@ -26,22 +26,22 @@ class KnownPod:
     uid: str
     created: str  # RFC 3339 in UTC: text sorts as time does
     addresses: tuple[str, ...]
-    tenant: Tenant
+    tenant: Tenant | None  # None: of a namespace that nobody may come from
 
 
 def known_pod(pod: Object, settings: KubernetesSources) -> KnownPod | None:
     """What there is to know of it; None when nobody can come from it. Raises MalformedError."""
     metadata, status = section(pod, "metadata"), section(pod, "status")
     namespace, name = text(metadata, "namespace"), text(metadata, "name")
-    if settings.namespaces and not any(fnmatchcase(namespace, pattern) for pattern in settings.namespaces):
-        return None
     if section(pod, "spec").get("hostNetwork") is True or text(status, "phase") in _OVER:
         return None
     found = [text(entry, "ip") for entry in sections(status, "podIPs")] or [text(status, "podIP")]
     addresses = tuple(address for address in found if address)
     if not addresses:
         return None
-    return KnownPod(text(metadata, "uid"), text(metadata, "creationTimestamp"), addresses, _tenant(pod, name, settings))
+    is_meant = not settings.namespaces or any(fnmatchcase(namespace, pattern) for pattern in settings.namespaces)
+    tenant = _tenant(pod, name, settings) if is_meant else None
+    return KnownPod(text(metadata, "uid"), text(metadata, "creationTimestamp"), addresses, tenant)
 
 
 def _tenant(pod: Object, name: str, settings: KubernetesSources) -> Tenant:
@@ -82,6 +82,9 @@ class PodTable:
         self._forget(uid)
         if found is None:
             return ()
+        if found.tenant is None:
+            self._displace(found)
+            return ()
         if len(self._pods) >= self._settings.max_pods:
             self.left_out += 1
             return ()
@@ -91,6 +94,13 @@ class PodTable:
             if holder is None or holder.created <= found.created:
                 self._by_address[address] = found
         return found.addresses
+
+    def _displace(self, stranger: KnownPod) -> None:
+        """What it has is no other's any more, though the API may not have said so yet."""
+        for address in stranger.addresses:
+            holder = self._by_address.get(address)
+            if holder is not None and holder.created <= stranger.created:
+                del self._by_address[address]
 
     def remove(self, pod: Object) -> None:
         """It is gone."""

@@ -29,16 +29,19 @@ def _unheard(_host: str, _port: int) -> None:
 
 
 class Guard:
-    """One settings snapshot's. `trusted`: origins that the settings name as such."""
+    """One settings snapshot's. `trusted`: origins that the settings name as such. `is_shared`: other machines' clients
+    come here, so this machine's loopback, its link and its metadata are not theirs, whatever `destinations` says."""
 
     def __init__(
         self,
         settings: Destinations,
         *,
+        is_shared: bool = False,
         trusted: Collection[tuple[str, int]] = (),
         on_refused: OnRefused = _unheard,
     ) -> None:
-        self.is_on = not settings.private
+        self._takes_private = settings.private
+        self.is_on = is_shared or not settings.private
         self._networks = [ip_network(text) for text in settings.exceptions if is_network(text)]
         self._hosts = [HostPattern.parse(text) for text in settings.exceptions if not is_network(text)]
         self._trusted = frozenset(trusted)
@@ -50,7 +53,7 @@ class Guard:
             return True
         found = ip_address(address.partition("%")[0])
         kind = kind_of(found)
-        if kind is Kind.PUBLIC or self._is_listed(found):
+        if kind is Kind.PUBLIC or (kind is Kind.PRIVATE and self._takes_private) or self._is_listed(found):
             return True
         return kind is Kind.PRIVATE and any(pattern.matches(host, port) for pattern in self._hosts)
 
@@ -76,7 +79,7 @@ class Guard:
     def refusal(self, host: str, port: int) -> UpstreamError:
         """That this must not be dialled."""
         self._on_refused(host, port)
-        message = "the origin's address must not be reached through this proxy (destinations.private)"
+        message = "the origin's address must not be reached through this proxy (destinations.exceptions)"
         return UpstreamError(PROHIBITED, message, status=403, sent=False)
 
 

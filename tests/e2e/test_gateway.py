@@ -365,3 +365,19 @@ async def test_workers_know_the_same_tenants(
         async with asyncio.timeout(20):
             while (await refused(proxy, f"{HOST}:443", more.field("team-c"))).startswith(b"HTTP/1.1 407 "):
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
+async def test_a_tenant_is_not_led_to_the_gateways_own_loopback_though_anything_is_allowed(
+    make_proxy: MakeProxy, provider: Providers, tenants: Tenants, prompt: str, host: str
+) -> None:
+    settings = {
+        "listeners": [{"address": "0.0.0.0:0", "mode": "regular"}],
+        "access": {"credentials": str(tenants.file)},
+    }
+    proxy = make_proxy(provider, settings)
+    admin = proxy.runtime.admin.rpartition(":")[2]
+    answer = await refused(proxy, f"{host}:{admin}", tenants.field("team-a"))
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"destination_ip_prohibited" in answer
+    assert said(await ask_as(proxy, prompt, tenants.field("team-a"))) == "miss"

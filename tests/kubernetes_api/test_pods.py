@@ -89,6 +89,15 @@ def test_an_address_belongs_to_the_younger_pod_whatever_comes_first() -> None:
         assert known.tenant("10.0.0.1") is None
 
 
+def test_a_younger_pod_of_a_namespace_that_nobody_may_come_from_takes_an_address_away() -> None:
+    known = table(namespaces=["search"])
+    known.put(pod("old", "10.0.0.1", created="2026-01-01T00:00:00Z"))
+    known.put(pod("older", "10.0.0.1", "other", created="2025-01-01T00:00:00Z"))
+    assert name_of(known.tenant("10.0.0.1")) == "search"
+    known.put(pod("new", "10.0.0.1", "other", created="2026-01-02T00:00:00Z"))
+    assert known.tenant("10.0.0.1") is None
+
+
 def test_a_pod_that_ends_gives_its_address_up() -> None:
     known = table()
     known.put(pod("a", "10.0.0.1"))

@@ -37,6 +37,29 @@ def test_others_are_not(address: str) -> None:
     assert not guard().permits("a.example", 443, address)
 
 
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("8.8.8.8", True),
+        ("10.0.0.1", True),
+        ("fd00::1", True),
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("169.254.169.254", False),
+        ("fd00:ec2::254", False),
+        ("::ffff:127.0.0.1", False),
+    ],
+)
+def test_a_shared_proxy_keeps_its_own_machine_to_itself_where_private_networks_may_be_reached(
+    address: str, expected: bool
+) -> None:
+    assert Guard(Destinations(), is_shared=True).permits("a.example", 443, address) is expected
+
+
+def test_beside_one_application_nothing_is_judged() -> None:
+    assert Guard(Destinations()).permits("a.example", 443, "127.0.0.1")
+
+
 def test_a_listed_network_is_permitted_in_each_of_its_forms() -> None:
     rules = guard("10.1.0.0/16")
     assert rules.permits("a.example", 443, "10.1.2.3")
