@@ -132,6 +132,17 @@ GATEWAY: Final[dict[str, Values]] = {
         settings={"access": {"sources": {"10.0.0.0/8": "inside"}}},
     ),
     "existing CA": gateway(ca={"mode": "existing", "secretName": "our-ca"}),
+    "names that look like numbers": {
+        **gateway(
+            ca={"mode": "existing", "secretName": "123"},
+            credentials={"secretName": "0x1f"},
+            adminToken={"secretName": "1e3"},
+            tls={"enabled": True, "secretName": "true"},
+            data={"kind": "ephemeral", "storageClassName": "1", "size": "20Gi"},
+        ),
+        "image": {"pullSecrets": ["456"]},
+        "redis": {"gateway": {"secretName": "7.5"}},
+    },
     "CA of cert-manager": gateway(
         ca={
             "mode": "certManager",

@@ -40,9 +40,9 @@ make pods anew.
 
 {{/* An object's metadata. Takes root, component and name; annotations; cluster: true for what has no namespace. */}}
 {{- define "skinflint.metadata" -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- if not .cluster }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ .root.Release.Namespace | quote }}
 {{- end }}
 labels:
   {{- include "skinflint.labels" (dict "root" .root "component" .component) | nindent 2 }}
@@ -98,7 +98,7 @@ enableServiceLinks: false
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 securityContext:

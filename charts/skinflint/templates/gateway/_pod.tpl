@@ -14,9 +14,9 @@
 
 {{/* A Secret's volume. Takes name, secretName, and items: file name to key. */}}
 {{- define "skinflint.secretVolume" -}}
-- name: {{ .name }}
+- name: {{ .name | quote }}
   secret:
-    secretName: {{ .secretName }}
+    secretName: {{ .secretName | quote }}
     defaultMode: 0440
     {{- with .items }}
     items:
@@ -38,7 +38,7 @@ The volumes, as YAML. Secrets are mounted as directories: single files by subPat
 {{- if eq $gateway.data.kind "claim" }}
 - name: data
   persistentVolumeClaim:
-    claimName: {{ $gateway.data.claimName }}
+    claimName: {{ $gateway.data.claimName | quote }}
 {{- else if eq $gateway.data.kind "ephemeral" }}
 - name: data
   ephemeral:
@@ -46,7 +46,7 @@ The volumes, as YAML. Secrets are mounted as directories: single files by subPat
       spec:
         accessModes: [ReadWriteOnce]
         {{- with $gateway.data.storageClassName }}
-        storageClassName: {{ . }}
+        storageClassName: {{ . | quote }}
         {{- end }}
         resources:
           requests:
@@ -131,11 +131,11 @@ The volumes, as YAML. Secrets are mounted as directories: single files by subPat
 {{/* Variables, as YAML; empty for none. */}}
 {{- define "skinflint.gatewayEnv" -}}
 {{- range $name, $value := mergeOverwrite (include "skinflint.postgresqlEnv" .Values.postgresql.gateway | fromJson) .Values.gateway.env }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- range $name, $secret := include "skinflint.gatewaySecrets" . | fromJson }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   valueFrom:
     secretKeyRef: {{ $secret | toJson }}
 {{- end }}
