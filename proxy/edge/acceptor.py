@@ -6,6 +6,7 @@ read from it. Rule: a connection is always somebody's: what cannot be handed on 
 """
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
@@ -56,7 +57,7 @@ class ReadyListeners:
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """TLS of a listener. `most`: handshakes at once; what comes beyond them is closed."""
+    """TLS of a listener. `most`: handshakes at once; for one beyond them the oldest is given up."""
 
     context: ssl.SSLContext
     within_s: float
@@ -101,6 +102,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._tasks = TaskSet()
         self._is_closed = False
+        self._shaking: dict[socket.socket, None] = {}  # in a handshake of the listener's TLS, the oldest first
         for each in self.sockets:
             each.listen(BACKLOG)
             self._watch(each)
@@ -146,10 +148,8 @@ class Acceptor:
 
     async def _take(self, connection: socket.socket) -> None:
         handshake = self._secured() if self._secured is not None else None
-        if handshake is not None and len(self._tasks) > handshake.most:
-            connection.close()
-            self._arrive(-1)
-            return
+        if handshake is not None:
+            self._make_room(connection, handshake.most)
         reader = asyncio.StreamReader(loop=self._loop)
         protocol = asyncio.StreamReaderProtocol(reader, self._begin, loop=self._loop)
         try:
@@ -165,6 +165,17 @@ class Acceptor:
                 log.debug("tls_failed", reason=failure.reason)
             connection.close()
             self._arrive(-1)
+        finally:
+            self._shaking.pop(connection, None)
+
+    def _make_room(self, newest: socket.socket, most: int) -> None:
+        """Whoever opens connections and says nothing must not keep others out."""
+        self._shaking[newest] = None
+        if len(self._shaking) > most:
+            oldest = next(iter(self._shaking))
+            del self._shaking[oldest]
+            with contextlib.suppress(OSError):  # it has just ended by itself
+                oldest.shutdown(socket.SHUT_RDWR)
 
     async def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._arrive(-1)
