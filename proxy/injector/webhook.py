@@ -1,9 +1,9 @@
 """The server: POST /mutate for the API server; GET /livez, /readyz and /metrics. All of it over TLS, on one port.
 
-Rules: bodies, reviews in hand and the time for a body are bounded. When there are too many, the one whose body has been
-awaited for longest is turned away: an API server sends its bodies in one go, and must not wait for who does not. Of a
-pod only its namespace, its name and what was decided are logged; a failure of ours is an answer of 500, and then the
-webhook's failurePolicy says what becomes of the pod.
+Rules: connections, bodies, reviews in hand and the time for a body are bounded. When there are too many, the one whose
+body has been awaited for longest is turned away: an API server sends its bodies in one go, and must not wait for who
+does not. Of a pod only its namespace, its name and what was decided are logged; a failure of ours is an answer of 500,
+and then the webhook's failurePolicy says what becomes of the pod.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 
 from config.schema import split_address
 from proxy.injector.certs import Certificates
+from proxy.injector.connections import MAX_CONNECTIONS, Connections
 from proxy.injector.counts import Counts
 from proxy.injector.patch import Plan
 from proxy.injector.review import Answer, BadReviewError, review
@@ -39,14 +40,18 @@ class _GivenWayError(Exception):
 class Webhook:
     """See the module. `plan` may be changed while it serves."""
 
-    def __init__(self, certificates: Certificates, plan: Plan, counts: Counts) -> None:
+    def __init__(
+        self, certificates: Certificates, plan: Plan, counts: Counts, most_connections: int = MAX_CONNECTIONS
+    ) -> None:
         self.plan = plan
+        self._most_connections = most_connections
+        self._connections: Connections | None = None
         self._certificates = certificates
         self._counts = counts
         self._awaited: dict[asyncio.Timeout, None] = {}  # bodies, the oldest first
         self._is_ready = False
         self._server: asyncio.Server | None = None
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[_guarded])
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[self._counted, _guarded])
         app.router.add_post("/mutate", self._mutate)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
@@ -59,8 +64,9 @@ class Webhook:
         await self._runner.setup()
         assert self._runner.server is not None, "just set up"
         host, port = split_address(address)
+        self._connections = Connections(self._runner.server, self._most_connections)
         self._server = await asyncio.get_running_loop().create_server(
-            self._runner.server, host, port, ssl=self._certificates.context, ssl_handshake_timeout=_HANDSHAKE_S
+            self._connections, host, port, ssl=self._certificates.context, ssl_handshake_timeout=_HANDSHAKE_S
         )
         self._is_ready = True
         bound = self._server.sockets[0].getsockname()
@@ -76,6 +82,12 @@ class Webhook:
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
+
+    @web.middleware
+    async def _counted(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        assert self._connections is not None, "it is served"
+        with self._connections.in_hand(request.protocol):
+            return await handler(request)
 
     async def _mutate(self, request: web.Request) -> web.Response:
         began = time.perf_counter()

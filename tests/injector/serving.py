@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from proxy.injector.certs import Certificates
+from proxy.injector.connections import MAX_CONNECTIONS
 from proxy.injector.counts import Counts
 from proxy.injector.patch import Plan
 from proxy.injector.webhook import Webhook
@@ -84,13 +85,15 @@ def install(ca: TestCa, folder: Path, name: str = NAME) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(tmp_path: Path, made: Plan | None = None) -> AsyncIterator[Running]:
+async def running(
+    tmp_path: Path, made: Plan | None = None, most_connections: int = MAX_CONNECTIONS
+) -> AsyncIterator[Running]:
     """A webhook on a free port, whose CA is all that the client trusts."""
     ca = TestCa(tmp_path)
     install(ca, tmp_path)
     certificates = Certificates(tmp_path / "data/tls.crt", tmp_path / "data/tls.key")
     counts = Counts()
-    webhook = Webhook(certificates, made or plan(), counts)
+    webhook = Webhook(certificates, made or plan(), counts, most_connections)
     address = await webhook.start("127.0.0.1:0")
     trust = ssl.create_default_context(cafile=str(ca.root))
     try:

@@ -160,3 +160,28 @@ async def test_a_client_of_another_ca_does_not_trust_it(tmp_path: Path) -> None:
         trust = ssl.create_default_context(cafile=str(TestCa(other).root))
         with pytest.raises(ssl.SSLCertVerificationError):
             await asyncio.open_connection(host, int(port), ssl=trust, server_hostname="x")
+
+
+async def test_idle_connections_keep_nobody_out_and_those_with_a_review_stay(tmp_path: Path) -> None:
+    async with running(tmp_path, most_connections=4) as server, asyncio.TaskGroup() as tasks:
+        host, _, port = server.address.rpartition(":")
+
+        async def connected() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            return await asyncio.open_connection(host, int(port), ssl=server.trust, server_hostname=NAME)
+
+        body = json.dumps(review({})).encode()
+        head = (
+            f"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        slow_reader, slow_writer = await connected()
+        slow_writer.write(head.encode() + body[:10])
+        await slow_writer.drain()
+        assert await server.ask("GET", "/livez") == (200, "ok\n")  # by then the head has been read
+        opened = [await connected() for _ in range(8)]
+        asked = tasks.create_task(server.review({}))
+        assert (await asked)["allowed"] is True
+        assert await opened[0][0].read() == b""  # the oldest idle one gave way
+        slow_writer.write(body[10:])
+        assert (await slow_reader.readline()).startswith(b"HTTP/1.1 200")
+        for _, writer in [(slow_reader, slow_writer), *opened]:
+            writer.close()
