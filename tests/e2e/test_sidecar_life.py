@@ -108,7 +108,7 @@ async def test_killed_at_any_point_of_its_start_it_starts_the_next_time(
             wait_until(lambda made=made: any(tmp_path.glob(made)), f"{made} is there", process=process)  # type: ignore[misc]
             os.killpg(process.popen.pid, signal.SIGKILL)
             stopped_within(process)
-    stale = runtime.Runtime(1, "0", 0.0, (), "127.0.0.1:1", *(tmp_path,) * 4, None)  # of another container: its first
+    stale = runtime.Runtime(1, "0", 0.0, (), "127.0.0.1:1", *(tmp_path,) * 4)  # of another container: its first
     runtime.write(replace(stale, data_dir=tmp_path / "data"))
     last = make_process(provider, settings, tmp_path)
     assert (await ask(last, chat(prompt))).status == 200
