@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,7 @@ from config.gateway import ANY
 from config.layers import Layer
 from config.metric_labels import unusable
 from config.places import KeyPath, dotted
-from config.schema import Listener, Settings, split_address
+from config.schema import Settings, split_address
 from proxy.fleet.urls import RedisUrlError
 from proxy.fleet.urls import parse as parse_redis_url
 
@@ -93,14 +92,14 @@ def _gateway(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
         if listener.tls is not None and not is_regular:
             yield ("listeners", index, "tls"), "is for the mode regular: in others clients speak TLS for the origin"
         is_open = not access.has_rules and not knows_certificates and ANY in settings.destinations.allow
-        if is_regular and is_open and not is_loopback(listener):
+        if is_regular and is_open and not listener.is_loopback:
             message = (
                 f"{listener.address} would be an open relay: whoever reaches it could reach anything through it. "
                 "Say who may use it (access), or what may be reached (destinations.allow: providers; or "
                 "--profile gateway), or listen on 127.0.0.1. For everybody: access.sources {0.0.0.0/0: everybody}"
             )
             yield ("listeners", index, "address"), message
-        elif is_regular and not knows_certificates and not knows_others and not is_loopback(listener):
+        elif is_regular and not knows_certificates and not knows_others and not listener.is_loopback:
             message = (
                 f"{listener.address} would let everybody in, though another listener demands certificates. Say who may "
                 "use it (access), or listen on 127.0.0.1. For everybody: access.sources {0.0.0.0/0: everybody}"
@@ -113,15 +112,6 @@ def _gateway(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
                 "add access.sources, access.kubernetes or access.default_tenant"
             )
             yield ("listeners", index, "mode"), message
-
-
-def is_loopback(listener: Listener) -> bool:
-    """Only this machine's programs reach it."""
-    host, _ = split_address(listener.address)
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _redis(settings: Settings) -> Iterator[tuple[KeyPath, str]]:

@@ -4,6 +4,7 @@ Rules: frozen, so that an exchange can keep the snapshot it began with; unknown 
 from the environment here (load.py does that). Sizes are bytes, times are seconds unless the name says otherwise.
 """
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -66,6 +67,15 @@ class Listener(Section):
     def _host_and_port(cls, value: str) -> str:
         split_address(value)
         return value
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine's programs reach it."""
+        host, _ = split_address(self.address)
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
 
 
 class Admin(Section):
@@ -218,9 +228,7 @@ class Settings(Section):
 
     profile: Profile = "production"
     data_dir: Path = Path("~/.local/share/skinflint")
-    ca_dir: Path | None = (
-        None  # an authority that others made: read, never written; None: our own, in the data directory
-    )
+    ca_dir: Path | None = None  # an authority made elsewhere: read, never written; None: our own, in data_dir
     trust_dir: Path | None = None  # the public files that make clients trust us; None: ca in the data directory
     workers: Workers = 1  # processes; auto: as many as there are processors to use
     listeners: tuple[Listener, ...] = (Listener(),)
@@ -243,3 +251,8 @@ class Settings(Section):
     passthrough: Passthrough = Passthrough()
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     drain: Drain = Drain()
+
+    @property
+    def shared_listeners(self) -> list[Listener]:
+        """Those that other machines' programs reach and name any destination to."""
+        return [each for each in self.listeners if each.mode == "regular" and not each.is_loopback]

@@ -14,7 +14,6 @@ from addons import Parts, chain, repeats
 from addons.collapse import Peers
 from addons.identify import Identify
 from addons.meter import Meter
-from config.checks import is_loopback
 from config.prices import load_prices
 from config.schema import Settings
 from proxy.access.parts import AccessParts
@@ -133,7 +132,7 @@ class Snapshots:
 def _pool(settings: Settings, on_refused: OnRefused) -> Pool:
     goings = [going(listener) for listener in settings.listeners]
     origins = [(where.host, where.port) for where in goings if where is not None and where.fixed]
-    is_shared = any(each.mode == "regular" and not is_loopback(each) for each in settings.listeners)
+    is_shared = bool(settings.shared_listeners)
     guard = Guard(settings.destinations, is_shared=is_shared, trusted=origins, on_refused=on_refused)
     ignores_hosts_file = any(listener.mode == "hosts" for listener in settings.listeners)
     resolver = Resolver(settings.upstream.resolve, ignore_hosts_file=ignores_hosts_file, guard=guard)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from config.checks import is_loopback
 from config.gateway import ANY
 from config.schema import Settings
 
@@ -21,9 +20,9 @@ class Sharing:
 
 def sharing_of(settings: Settings) -> Sharing | None:
     """None for a proxy that is for this machine alone."""
-    regular = [each for each in settings.listeners if each.mode == "regular"]
-    if all(is_loopback(each) for each in regular):
+    if not (shared := settings.shared_listeners):
         return None
+    regular = [each for each in settings.listeners if each.mode == "regular"]
     access = settings.access
     kinds = {
         "certificates": any(each.tls is not None and each.tls.client_ca is not None for each in regular),
@@ -35,7 +34,7 @@ def sharing_of(settings: Settings) -> Sharing | None:
         knows=tuple(kind for kind, is_used in kinds.items() if is_used),
         leads_to=settings.destinations.allow,
         is_private_reachable=settings.destinations.private,
-        is_encrypted=all(each.tls is not None for each in regular if not is_loopback(each)),
+        is_encrypted=all(each.tls is not None for each in shared),
     )
 
 
@@ -50,6 +49,6 @@ def advice(sharing: Sharing) -> Iterator[tuple[bool, str, str]]:
     else:
         yield True, f"it leads to {', '.join(sharing.leads_to) or 'nothing'}", ""
     if sharing.is_private_reachable:
-        yield False, "private addresses and metadata can be reached through it", "destinations.private: false"
+        yield False, "private networks can be reached through it", "destinations.private: false"
     if "tokens" in sharing.knows and not sharing.is_encrypted:
         yield False, "tokens can be read on the way to it", "listeners[].tls, or a network that nobody else is on"
