@@ -24,7 +24,8 @@ _TENANT_CHARACTERS: Final = 128
 def network(text: str) -> str:
     """A network in its usual form. Raises ValueError."""
     mistake = "must be an address or a network, such as 10.0.0.0/8 or fd00::/8"
-    if "%" in text:  # addresses are compared without their zone, so that none could ever be in it
+    # A zone may be any text, which would stand in the kernel's rules; and addresses are compared without one.
+    if "%" in text:
         raise ValueError(mistake)
     try:
         return str(ip_network(text.strip(), strict=False))

@@ -6,7 +6,6 @@ with its line. `settings` are the proxy's own settings for every sidecar, checke
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_network
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Literal
 
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from config.environment import variable_name
 from config.errors import SECRET_KEYS, Problem, SettingsError, without_password
 from config.explain import explain
+from config.gateway import Network
 from config.layers import Layer
 from config.metric_labels import unusable
 from config.places import KeyPath, dotted
@@ -46,17 +46,6 @@ def host_name(text: str) -> str:
             "must be an exact host name, such as my-resource.openai.azure.com; a hosts file has no wildcards"
         )
     return name
-
-
-def cidr(text: str) -> str:
-    """A network, as the kernel's rules are told it. Raises ValueError."""
-    mistake = "must be an address or a network, such as 10.0.0.0/8 or fd00::/8"
-    if "%" in text:  # an IPv6 zone may be any text, and would stand in the rules as it is
-        raise ValueError(mistake)
-    try:
-        return str(ip_network(text.strip(), strict=False))
-    except ValueError:
-        raise ValueError(mistake) from None
 
 
 def amounts(given: dict[str, str]) -> dict[str, str]:
@@ -99,7 +88,6 @@ def _file_name(text: str) -> str:
 
 type Amounts = Annotated[dict[str, str], AfterValidator(amounts)]
 type HostName = Annotated[str, AfterValidator(host_name)]
-type Cidr = Annotated[str, AfterValidator(cidr)]
 type LabelName = Annotated[str, AfterValidator(_label_name)]
 type VariableName = Annotated[str, AfterValidator(_variable)]
 type FolderName = Annotated[str, AfterValidator(_folder)]
@@ -149,7 +137,7 @@ class InjectorSettings(Section):
     ipv6: bool = True  # false where pods have no IPv6 at all, not even on loopback
     hosts: tuple[HostName, ...] = ()  # mode hosts: exact names besides those that are known
     no_proxy: tuple[str, ...] = (".svc", ".cluster.local")  # mode env: reached directly
-    exclude_cidrs: tuple[Cidr, ...] = ("169.254.169.254/32",)  # mode redirect: reached directly
+    exclude_cidrs: tuple[Network, ...] = ("169.254.169.254/32",)  # mode redirect: reached directly
     system_store: bool = False  # overlay the system's roots in every container
     labels: dict[LabelName, str] = {}  # label of a call -> label of the pod, as {team: example.com/team}
     settings: Settings = Settings()  # of every sidecar

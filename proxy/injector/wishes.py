@@ -11,7 +11,8 @@ from typing import Final
 import orjson
 
 from config.errors import shown
-from config.injector import MODES, InjectorSettings, Mode, amounts, cidr, host_name
+from config.gateway import network
+from config.injector import MODES, InjectorSettings, Mode, amounts, host_name
 from proxy.injector import names
 from proxy.injector.document import Object
 
@@ -51,7 +52,10 @@ def wishes(annotations: Mapping[str, str], settings: InjectorSettings) -> Wishes
     found = Wishes(
         mode=asked(lambda: _mode(annotations.get(names.MODE, ""), settings), settings.mode),
         hosts=(*settings.hosts, *asked(lambda: _checked(annotations, names.HOSTS, host_name), none)),
-        exclude_cidrs=(*settings.exclude_cidrs, *asked(lambda: _checked(annotations, names.EXCLUDE_CIDRS, cidr), none)),
+        exclude_cidrs=(
+            *settings.exclude_cidrs,
+            *asked(lambda: _checked(annotations, names.EXCLUDE_CIDRS, network), none),
+        ),
         exclude_containers=asked(lambda: _listed(annotations, names.EXCLUDE_CONTAINERS), none),
         system_store=asked(lambda: _switch(annotations, names.SYSTEM_STORE, settings.system_store), False),
         extra_ca=annotations.get(names.EXTRA_CA, "").strip(),
