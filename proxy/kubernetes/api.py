@@ -83,9 +83,7 @@ class Api:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 async with self._request(method, path, body, query or {}, kind) as answer:
-                    content = await answer.content.read(_ANSWER_BYTES)
-                    if not answer.content.at_eof():
-                        content += await _rest(answer.content, _ANSWER_BYTES - len(content))
+                    content = await _whole(answer.content, _ANSWER_BYTES)
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:
             raise ApiError(0, f"the Kubernetes API cannot be reached: {type(exc).__name__}") from exc
         if answer.status >= 300:
@@ -129,7 +127,7 @@ class Api:
         )
 
 
-async def _rest(content: aiohttp.StreamReader, limit: int) -> bytes:
+async def _whole(content: aiohttp.StreamReader, limit: int) -> bytes:
     pieces: list[bytes] = []
     async for chunk in content.iter_any():
         pieces.append(chunk)
