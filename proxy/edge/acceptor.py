@@ -113,8 +113,9 @@ class Acceptor:
             self._is_closed = True
             for each in self.sockets:
                 self._loop.remove_reader(each)
-                while self._accept(each):
-                    pass
+                for _ in range(BACKLOG // _AT_ONCE):  # no more than can wait, whoever comes meanwhile
+                    if not self._accept(each):
+                        break
                 each.close()
 
     def take(self, connection: socket.socket) -> None:
