@@ -34,6 +34,14 @@ class Applied:
         """How many calls with this prompt have come to the providers."""
         return sum(prompt.encode() in call.body for call in list(self.internet.provider.calls))
 
+    def answers_again(self, client: str, host: str, prompt: str) -> None:
+        """What this client asks twice comes from the provider once, and from the sidecar then."""
+        first, second = self.clients.ask(client, host, prompt)
+        assert (first.status, first.cache) == (200, "miss")
+        assert (second.status, second.cache) == (200, "hit")
+        assert first.said == second.said != ""
+        assert self.asked(prompt) == 1
+
 
 type Outside = tuple[Network, Internet]
 type Apply = Callable[..., AbstractContextManager[Applied]]
